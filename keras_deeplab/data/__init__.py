@@ -1,0 +1,33 @@
+"""Reading images and datasets, and making training batches of them. Names are imported on first use."""
+
+import importlib
+
+_MODULES = {
+    "ArrayReader": "arrays",
+    "Cityscapes": "cityscapes",
+    "ImageError": "images",
+    "Pipeline": "pipeline",
+    "RandomScaleCrop": "transforms",
+    "ResizeToFit": "transforms",
+    "Window": "transforms",
+    "list_images": "images",
+    "panoptic_targets": "targets",
+    "read_image": "images",
+    "read_label": "images",
+    "resize_bilinear": "resize",
+    "resize_nearest": "resize",
+    "semantic_targets": "targets",
+    "to_rgb_array": "images",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -1,0 +1,70 @@
+# Everything a contributor runs. `make test VENV=/path` uses another virtual environment.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+IMAGE ?= docs/images/demo_street.png
+OUTPUT ?= outputs
+# Extra arguments for pytest, e.g. `make test PYTEST_ARGS="-k resnet"`.
+PYTEST_ARGS ?=
+
+# These need no backend, so they run once. Every other test runs on each backend.
+NUMPY_TESTS := tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
+	cli docs imports labels progress results segments visualization)))
+
+.PHONY: help venv demo test lint format clean
+
+help:
+	@echo "make venv      a virtual environment in $(VENV) with the package in it"
+	@echo "make demo      segments docs/images/demo_street.png, or IMAGE=photo.jpg, into $(OUTPUT)/"
+	@echo "make test      the tests on TensorFlow, JAX and PyTorch"
+	@echo "make lint      ruff check and ruff format --check"
+	@echo "make format    applies ruff's fixes and formatting"
+	@echo "make clean     removes build products and caches"
+
+venv: $(BIN)/.package
+
+# keras-hub brings TensorFlow along on Linux and macOS; the extra names it for the other systems.
+$(BIN)/.package: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow]"
+	touch $@
+
+# torch comes first and exactly, so that nothing after it pulls another build. panopticapi-lite is an
+# oracle of the tests; it goes in without its dependencies, since it asks for an old numpy.
+$(BIN)/.tests: $(BIN)/.package
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,jax,test]"
+	$(BIN)/python -m pip install --quiet --no-deps panopticapi-lite==0.2.0
+	touch $@
+
+$(BIN)/.lint: $(BIN)/.package
+	$(BIN)/python -m pip install --quiet "$$(sed -n 's/.*"\(ruff==[^"]*\)".*/\1/p' pyproject.toml)"
+	touch $@
+
+demo: venv
+	$(BIN)/keras-deeplab demo --image "$(IMAGE)" --output "$(OUTPUT)"
+
+test: $(BIN)/.tests
+	@failed=""; \
+	for backend in tensorflow jax torch; do \
+		skipped=""; \
+		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(NUMPY_TESTS))"; \
+		echo "== tests on $$backend"; \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile \
+			$$skipped $(PYTEST_ARGS) || failed="$$failed $$backend"; \
+	done; \
+	[ -z "$$failed" ] || { echo "Tests failed on:$$failed" >&2; exit 1; }
+
+lint: $(BIN)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(BIN)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""The DeepLab family for Keras 3: panoptic segmentation on TensorFlow, JAX and PyTorch.
+
+Names load when they are first used, so that label spaces, data and metrics stay free of any backend.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_deeplab.version import __version__
+
+if TYPE_CHECKING:
+    from keras_deeplab import data, hub, labels, layers, losses, metrics, models, ops, postprocessing
+    from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone
+    from keras_deeplab.backbones.resnet import ResNetBackbone
+    from keras_deeplab.evaluation import evaluate
+    from keras_deeplab.labels import CITYSCAPES, LabelSpace
+    from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
+    from keras_deeplab.models.segmenter import Segmenter
+    from keras_deeplab.results import Segmentation
+
+_HOMES = {
+    "CITYSCAPES": "labels",
+    "LabelSpace": "labels",
+    "MobileNetV3Backbone": "backbones.mobilenet_v3",
+    "PanopticDeepLab": "models.panoptic_deeplab",
+    "ResNetBackbone": "backbones.resnet",
+    "Segmentation": "results",
+    "Segmenter": "models.segmenter",
+    "evaluate": "evaluation",
+}
+
+__all__ = [
+    "CITYSCAPES", "LabelSpace", "MobileNetV3Backbone", "PanopticDeepLab", "ResNetBackbone", "Segmentation",
+    "Segmenter", "__version__", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
+    "ops", "postprocessing",
+]  # fmt: skip
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        return importlib.import_module(f"{__name__}.{name}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,114 @@
+"""What all backbones share: variants by name, presets, and the check of their common arguments."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import tomllib
+
+import keras_hub
+
+from keras_deeplab.hub import preset_folder, registry
+
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+class Backbone(keras_hub.models.Backbone):
+    """A network from normalised images `[b, h, w, c]` to named feature maps.
+
+    Outputs are a dict `{"res1": ..., ..., "res5": ...}` of activated features, `res<n>` at stride `2 ** n`
+    or at `output_stride`, whichever is smaller.
+
+    Example:
+    ```python
+    backbone = Backbone.from_variant("resnet50", output_stride=16, image_shape=(129, 257, 3))
+    backbone(keras.ops.ones((1, 129, 257, 3)))["res5"].shape  # (1, 9, 17, 2048)
+    ```
+    """
+
+    @classmethod
+    def from_variant(cls, name: str, **overrides) -> Backbone:
+        """Builds a published architecture with fresh weights.
+
+        Args:
+            name: str. A name of `Backbone.variants()`.
+            **overrides: constructor arguments, e.g. `output_stride=16, image_shape=(513, 1025, 3)`.
+
+        Returns:
+            A backbone of the class that the variant names.
+
+        Raises:
+            ValueError: if the name is unknown, or belongs to another class than the one called.
+
+        Example:
+        ```python
+        MobileNetV3Backbone.from_variant("mobilenet_v3_small", output_stride=32)
+        ```
+        """
+        table = _variants()
+        classes = {c.__name__: c for c in _subclasses(Backbone)}
+        if name not in cls.variants():
+            raise ValueError(f"{cls.__name__} has no variant {name!r}. Variants: {', '.join(cls.variants())}.")
+        arguments = dict(table[name])
+        return classes[arguments.pop("backbone")](**{**arguments, **overrides})
+
+    @classmethod
+    def variants(cls) -> list[str]:
+        """Names that `from_variant` knows for this class."""
+        classes = {c.__name__ for c in [cls, *_subclasses(cls)]}
+        return [name for name, arguments in _variants().items() if arguments["backbone"] in classes]
+
+    @classmethod
+    def from_preset(cls, preset: str, load_weights: bool = True, **overrides) -> Backbone:
+        """Builds the backbone of a preset.
+
+        Args:
+            preset: str or path. A preset's name or folder.
+            load_weights: bool. With `False` the weights are fresh.
+            **overrides: constructor arguments to replace, e.g. `image_shape=(513, 1025, 3)`.
+
+        Returns:
+            A backbone of the class that the preset names.
+
+        Raises:
+            ValueError: if the preset cannot be found or is of another class.
+        """
+        return preset_folder.load_backbone(registry.resolve(preset), cls, load_weights, overrides)
+
+    def save_to_preset(self, preset_dir, max_shard_size: float = 10) -> None:
+        """Writes configuration and weights as a preset folder.
+
+        Args:
+            preset_dir: str or path. The folder; it appears complete or not at all.
+            max_shard_size: float. Largest weights file in GB.
+        """
+        preset_folder.save_backbone(self, preset_dir, max_shard_size)
+
+
+def check_backbone_arguments(output_stride: int, image_shape) -> tuple:
+    """Validates what every backbone takes; returns `image_shape` as a tuple.
+
+    Raises:
+        ValueError: if one of them is malformed.
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        raise ValueError(f"`output_stride` must be one of {OUTPUT_STRIDES}. Received: {output_stride!r}")
+    image_shape = tuple(image_shape)
+    if len(image_shape) != 3 or image_shape[2] is None or any(n is not None and n < 1 for n in image_shape):
+        raise ValueError(f"`image_shape` must be (height, width, channels). Received: {image_shape}")
+    return image_shape
+
+
+@functools.cache
+def _variants():
+    with open(pathlib.Path(__file__).with_name("variants.toml"), "rb") as file:
+        return tomllib.load(file)
+
+
+def _subclasses(cls):
+    # Variants name classes of modules that may not be imported yet.
+    from keras_deeplab.backbones import mobilenet_v3, resnet  # noqa: F401
+
+    # Building a functional model makes Keras derive helper classes of the same name in its own modules.
+    direct = [c for c in cls.__subclasses__() if c.__module__.startswith("keras_deeplab.")]
+    return direct + [c for d in direct for c in _subclasses(d)]

@@ -1,0 +1,172 @@
+"""MobileNetV3 with dilated last stages (Howard et al. 2019, arXiv 1905.02244)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments
+from keras_deeplab.layers.convolution import Convolution, DepthwiseConvolution
+
+
+@keras.saving.register_keras_serializable(package="keras_deeplab")
+class MobileNetV3Backbone(Backbone):
+    """MobileNetV3-Small and -Large.
+
+    `res1` to `res4` are the last expanded features at their stride (the depthwise convolution's output,
+    before squeeze-and-excite), as DeepLab2's decoders take them; `res5` is the last 1x1 convolution.
+
+    Args:
+        blocks: sequence of dicts, one per inverted bottleneck: `kernel_size`, `expanded_filters`,
+            `filters`, `squeeze_excite` (bool), `activation`, `strides`. `backbones/variants.toml` has them.
+        stem_filters: int. Channels of the first convolution.
+        head_filters: int. Channels of the last convolution.
+        output_stride: int, 8, 16 or 32. Layers beyond it keep their resolution and dilate instead.
+        image_shape: `(height, width, channels)`; sides may be `None`.
+        batch_norm_momentum: float.
+        batch_norm_epsilon: float.
+
+    Example:
+    ```python
+    backbone = MobileNetV3Backbone.from_variant("mobilenet_v3_small")
+    backbone(keras.ops.ones((1, 65, 129, 3)))["res5"].shape  # (1, 3, 5, 576)
+    ```
+    """
+
+    def __init__(
+        self,
+        blocks,
+        stem_filters: int = 16,
+        head_filters: int = 576,
+        output_stride: int = 32,
+        image_shape: tuple[int | None, int | None, int] = (None, None, 3),
+        batch_norm_momentum: float = 0.99,
+        batch_norm_epsilon: float = 1e-3,
+        dtype=None,
+        **kwargs,
+    ):
+        image_shape = check_backbone_arguments(output_stride, image_shape)
+        options = {
+            "batch_norm_momentum": batch_norm_momentum,
+            "batch_norm_epsilon": batch_norm_epsilon,
+            "dtype": dtype,
+        }
+        images = keras.Input(image_shape, name="images")
+        x = Convolution(stem_filters, 3, strides=2, activation="hard_silu", name="stem", **options)(images)
+        features = {"res1": x}
+        stride, atrous_rate = 2, 1
+        for number, block in enumerate(blocks, start=1):
+            grid_stride = block["strides"] if stride < output_stride else 1
+            x, expanded = _inverted_bottleneck(
+                x, block, grid_stride, atrous_rate, name=f"block{number}", options=options
+            )
+            if grid_stride != block["strides"]:
+                atrous_rate *= block["strides"]
+            else:
+                stride *= block["strides"]
+            features[f"res{(stride * atrous_rate).bit_length() - 1}"] = expanded
+        features["res5"] = Convolution(head_filters, activation="hard_silu", name="head", **options)(x)
+        super().__init__(inputs=images, outputs=features, dtype=dtype, **kwargs)
+
+        self.blocks = [dict(block) for block in blocks]
+        self.stem_filters = stem_filters
+        self.head_filters = head_filters
+        self.output_stride = output_stride
+        self.image_shape = image_shape
+        self.batch_norm_momentum = batch_norm_momentum
+        self.batch_norm_epsilon = batch_norm_epsilon
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "blocks": self.blocks,
+            "stem_filters": self.stem_filters,
+            "head_filters": self.head_filters,
+            "output_stride": self.output_stride,
+            "image_shape": self.image_shape,
+            "batch_norm_momentum": self.batch_norm_momentum,
+            "batch_norm_epsilon": self.batch_norm_epsilon,
+        }
+
+
+def _inverted_bottleneck(inputs, block, grid_stride, atrous_rate, name, options):
+    """One block: its output, and its expanded features for the decoders (section 5.2 of the paper)."""
+    x = inputs
+    activation = block["activation"]
+    if block["expanded_filters"] != inputs.shape[-1]:
+        x = Convolution(
+            block["expanded_filters"], activation=activation, name=f"{name}_expand", **options
+        )(x)
+    expanded = DepthwiseConvolution(
+        block["kernel_size"],
+        strides=grid_stride,
+        atrous_rate=atrous_rate,
+        activation=activation,
+        name=f"{name}_depthwise",
+        **options,
+    )(x)
+    x = expanded
+    if block["squeeze_excite"]:
+        x = SqueezeExcite(
+            make_divisible(block["expanded_filters"] / 4), name=f"{name}_squeeze_excite", dtype=options["dtype"]
+        )(x)
+    x = Convolution(block["filters"], name=f"{name}_project", **options)(x)
+    # A block whose stride turned into dilation still counts as strided: it has no shortcut.
+    if block["strides"] == 1 and block["filters"] == inputs.shape[-1]:
+        x = keras.layers.Add(name=f"{name}_add", dtype=options["dtype"])([inputs, x])
+    return x, expanded
+
+
+@keras.saving.register_keras_serializable(package="keras_deeplab")
+class SqueezeExcite(keras.layers.Layer):
+    """Scales channels by a gate computed from their means: (b, h, w, c) -> (b, h, w, c).
+
+    Hu et al. 2018 (arXiv 1709.01507), with the plain sigmoid gate that DeepLab2 uses.
+
+    Args:
+        filters: int. Channels of the squeezed representation.
+
+    Example:
+    ```python
+    SqueezeExcite(8)(keras.ops.ones((1, 9, 9, 16))).shape  # (1, 9, 9, 16)
+    ```
+    """
+
+    def __init__(self, filters: int, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        shared = {"batch_norm": False, "dtype": self.dtype_policy}
+        self.reduce = Convolution(self.filters, activation="relu", name="reduce", **shared)
+        self.expand = Convolution(input_shape[-1], activation="sigmoid", name="expand", **shared)
+        self.reduce.build((None, 1, 1, input_shape[-1]))
+        self.expand.build((None, 1, 1, self.filters))
+
+    def call(self, inputs):
+        return inputs * self.expand(self.reduce(ops.mean(inputs, axis=(1, 2), keepdims=True)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+def make_divisible(filters: float, divisor: int = 8) -> int:
+    """Rounds a channel count to a multiple of `divisor`, never below 90 % of it nor below `divisor`.
+
+    Args:
+        filters: float. Wanted number of channels.
+        divisor: int.
+
+    Returns:
+        int.
+
+    Example:
+    ```python
+    make_divisible(60)  # 64
+    ```
+    """
+    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * filters else rounded

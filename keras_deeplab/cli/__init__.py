@@ -1,0 +1,69 @@
+"""The command line `keras-deeplab`. Each command is a module with `EXAMPLES`, `add_arguments` and `run`.
+
+What a command found goes to standard output, everything else to standard error. Backends load only once
+a command needs a model, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from keras_deeplab.cli import demo, evaluate, segment, train
+from keras_deeplab.version import __version__
+
+COMMANDS = {"segment": segment, "train": train, "evaluate": evaluate, "demo": demo}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: sequence of str. The words after `keras-deeplab`; those of the process when `None`.
+
+    Returns:
+        The exit code: 0 fine, 1 failed. Wrong usage ends the process with 2, as argparse does.
+
+    Example:
+    ```python
+    main(["segment", "street.jpg", "--output", "outputs"])
+    ```
+    """
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="keras-deeplab",
+        description="Panoptic segmentation with the DeepLab family.",
+        epilog="`keras-deeplab COMMAND --help` shows the options and examples of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        summary = module.__doc__.strip()
+        examples = [f"  keras-deeplab {name} {words}".rstrip() for words in module.EXAMPLES]
+        command = commands.add_parser(
+            name,
+            help=summary[0].lower() + summary.rstrip(".")[1:],
+            description=summary,
+            epilog="\n".join(["examples:", *examples]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,103 @@
+"""What the commands' arguments mean: types that explain a mistake, models and datasets by name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import pathlib
+from collections.abc import Sequence
+
+SYNTHETIC = "synthetic"
+
+
+def add_output(command: argparse.ArgumentParser):
+    """`--output`, the folder for results."""
+    folder = pathlib.Path("outputs")
+    command.add_argument(
+        "--output",
+        metavar="DIR",
+        type=pathlib.Path,
+        default=folder,
+        help="folder for results (default: outputs)",
+    )
+
+
+def add_json(command: argparse.ArgumentParser):
+    """`--json`, for machines."""
+    command.add_argument("--json", action="store_true", help="print JSON and nothing else to standard output")
+
+
+def add_data(command: argparse.ArgumentParser):
+    """`--data`, a labelled dataset."""
+    explanation = f"the Cityscapes folder with leftImg8bit and gtFine, or {SYNTHETIC!r} for rendered streets"
+    command.add_argument("--data", metavar="ROOT", required=True, help=explanation)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """`"513x1025"` -> (513, 1025)."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, e.g. 513x1025")
+    return int(height), int(width)
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number, 0 or above."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def load_model(preset: str | None, **overrides):
+    """The model of a preset; of the first built-in one when `None`."""
+    import keras_deeplab
+    from keras_deeplab.hub import registry
+
+    preset = preset or next(iter(registry.embedded_presets()), None)
+    if preset is None:
+        raise ValueError("This installation has no built-in preset. Name one with --preset.")
+    return keras_deeplab.Segmenter.from_preset(preset, **overrides)
+
+
+def open_dataset(root: str, split: str) -> Sequence[dict]:
+    """The reader of a dataset's split."""
+    if root == SYNTHETIC:
+        from keras_deeplab.data.synthetic import StreetScenes
+
+        scenes, number = {"train": (2000, 0), "val": (50, 1), "test": (50, 2)}[split]
+        return StreetScenes(scenes, seed=number)
+    from keras_deeplab.data.cityscapes import Cityscapes
+
+    return Cityscapes(root, split=split)
+
+
+def print_json(value):
+    """Prints plain values as JSON, with null for NaN."""
+    print(json.dumps(_without_nan(value), indent=2))
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

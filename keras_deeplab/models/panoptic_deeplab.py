@@ -1,0 +1,134 @@
+"""Panoptic-DeepLab: semantic classes, instance centres and offsets to them, from one network."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_deeplab.decoders.panoptic import PanopticDecoder, PredictionHead
+from keras_deeplab.labels import CITYSCAPES, LabelSpace
+from keras_deeplab.layers.resize import ResizeLike
+from keras_deeplab.losses.dense import PanopticDeepLabLoss
+from keras_deeplab.models.segmenter import Segmenter
+from keras_deeplab.ops.resize import scale_dimension
+from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
+
+# Rates that look at the same context whatever the resolution of the last feature map.
+ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
+
+
+@keras.saving.register_keras_serializable(package="keras_deeplab")
+class PanopticDeepLab(Segmenter):
+    """Panoptic-DeepLab (Cheng et al. 2020, arXiv 1911.10194); with an axial backbone, Axial-DeepLab.
+
+    Two decoders share the backbone: one predicts classes, the other a heat map of instance centres and
+    each pixel's offset to its centre. Post-processing groups thing pixels around the centres.
+
+    Raw heads, at the input's size: `semantic_logits` `[b, h, w, c]`, `center_heatmap` `[b, h, w, 1]`,
+    `center_offset` `[b, h, w, 2]` (y, x in pixels).
+
+    Args:
+        backbone: `Backbone` with features `res2`, `res3`, `res5`.
+        label_space: `LabelSpace`, its dict, or the name of a built-in one.
+        atrous_rates: three int. Rates of the ASPPs; by the backbone's output stride when `None`.
+        train_crop_size: `(height, width)` or `None`. Crop that the published model was trained on: its
+            ASPP averages over windows of that size. `None` averages over the whole image.
+        instance_branch: bool. With `False` the model is semantic only, without the instance decoder.
+        aspp_filters: int. Channels of the ASPPs.
+        semantic_filters: int. Channels of the semantic decoder and head.
+        instance_filters: int. Channels of the instance decoder.
+        instance_head_filters: int. Channels of the centre and offset heads.
+        semantic_low_levels: two int. Channels that `res3` and `res2` are projected to.
+        instance_low_levels: two int. The same for the instance decoder.
+        postprocessor: `PanopticPostprocessor`; made from the label space when `None`.
+        preprocessor: `SegmenterPreprocessor`; made from the backbone's image shape when `None`.
+        batch_norm_epsilon: float. Of the decoders; the backbone's when `None`.
+
+    Example:
+    ```python
+    backbone = MobileNetV3Backbone.from_variant("mobilenet_v3_small", image_shape=(257, 513, 3))
+    model = PanopticDeepLab(backbone, label_space="cityscapes")
+    maps = model.predict(images)  # uint8 [b, 257, 513, 3] -> {"panoptic": int32 [b, 257, 513], ...}
+    ```
+    """
+
+    def __init__(
+        self,
+        backbone,
+        label_space=CITYSCAPES,
+        atrous_rates: tuple[int, int, int] | None = None,
+        train_crop_size: tuple[int, int] | None = None,
+        instance_branch: bool = True,
+        aspp_filters: int = 256,
+        semantic_filters: int = 256,
+        instance_filters: int = 128,
+        instance_head_filters: int = 32,
+        semantic_low_levels: tuple[int, int] = (64, 32),
+        instance_low_levels: tuple[int, int] = (32, 16),
+        postprocessor=None,
+        preprocessor=None,
+        batch_norm_epsilon: float | None = None,
+        **kwargs,
+    ):
+        label_space = LabelSpace.create(label_space)
+        options = {
+            "batch_norm_momentum": backbone.batch_norm_momentum,
+            "batch_norm_epsilon": batch_norm_epsilon or backbone.batch_norm_epsilon,
+            "dtype": backbone.dtype_policy,
+        }
+        context = {
+            "aspp_filters": aspp_filters,
+            "atrous_rates": atrous_rates or ATROUS_RATES[backbone.output_stride],
+            "pooling_window": train_crop_size
+            and tuple(scale_dimension(n, 1 / backbone.output_stride) for n in train_crop_size),
+        }
+        images = backbone.input
+        features = backbone(images)
+
+        def decode(filters, low_levels, name):
+            levels = tuple(zip(("res3", "res2"), low_levels, strict=True))
+            return PanopticDecoder(filters, low_levels=levels, name=name, **context, **options)(features)
+
+        def predict(decoded, filters, outputs, name, displacements=False):
+            head = PredictionHead(filters, outputs, name=name, **options)(decoded)
+            resize = ResizeLike(displacements, dtype="float32", name=f"resize_{name}")
+            return resize(head, images)
+
+        decoded = decode(semantic_filters, semantic_low_levels, "semantic_decoder")
+        heads = {
+            "semantic_logits": predict(decoded, semantic_filters, label_space.num_classes, "semantic_head")
+        }
+        if instance_branch:
+            decoded = decode(instance_filters, instance_low_levels, "instance_decoder")
+            heads["center_heatmap"] = predict(decoded, instance_head_filters, 1, "center_head")
+            heads["center_offset"] = predict(decoded, instance_head_filters, 2, "offset_head", True)
+        super().__init__(
+            backbone,
+            heads,
+            label_space,
+            postprocessor or _default_postprocessor(label_space),
+            preprocessor,
+            **kwargs,
+        )
+        self.options = {
+            "atrous_rates": atrous_rates,
+            "train_crop_size": train_crop_size,
+            "instance_branch": instance_branch,
+            "aspp_filters": aspp_filters,
+            "semantic_filters": semantic_filters,
+            "instance_filters": instance_filters,
+            "instance_head_filters": instance_head_filters,
+            "semantic_low_levels": semantic_low_levels,
+            "instance_low_levels": instance_low_levels,
+            "batch_norm_epsilon": batch_norm_epsilon,
+        }
+
+    def default_loss(self) -> PanopticDeepLabLoss:
+        """The published loss, for this model's label space."""
+        return PanopticDeepLabLoss(self.label_space.ignore_label)
+
+    def get_config(self):
+        return {**super().get_config(), **self.options}
+
+
+def _default_postprocessor(label_space):
+    return PanopticPostprocessor(label_space.things, label_space.label_divisor, label_space.ignore_label)

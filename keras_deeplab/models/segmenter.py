@@ -1,0 +1,266 @@
+"""What all segmentation models do the same: presets, prediction, training."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_deeplab.data.pipeline import Pipeline
+from keras_deeplab.hub import preset_folder, registry
+from keras_deeplab.labels import LabelSpace
+from keras_deeplab.models.inference import segment_images
+from keras_deeplab.models.preprocessor import SegmenterPreprocessor
+from keras_deeplab.results import Segmentation
+
+
+class Segmenter(keras_hub.models.Task):
+    """A network with everything around it that turns an image into labelled maps, and that trains it.
+
+    `model(images)` gives the raw heads for normalised images, `model.predict(images)` maps for pixels in
+    0..255, `model.segment(anything)` results at the original size. Subclasses build the heads and name
+    their loss.
+
+    Args:
+        backbone: `Backbone`.
+        heads: dict of symbolic tensors, the network's outputs for `backbone.input`.
+        label_space: `LabelSpace`, its name or its dict.
+        postprocessor: layer from heads to maps.
+        preprocessor: `SegmenterPreprocessor`; made from the backbone's image shape when `None`.
+        compile: bool. Compile for training with the default optimizer and loss.
+
+    Example:
+    ```python
+    model = Segmenter.from_preset("./my_preset")  # the class is the one that the preset names
+    model.segment("street.jpg").save("street_panoptic.png")
+    ```
+    """
+
+    def __init__(
+        self, backbone, heads, label_space, postprocessor, preprocessor=None, compile=True, **kwargs
+    ):
+        size = backbone.image_shape[:2]
+        self.backbone = backbone
+        self.preprocessor = preprocessor or SegmenterPreprocessor(
+            None if None in size else size, size_divisor=backbone.output_stride
+        )
+        super().__init__(inputs=backbone.input, outputs=heads, compile=False, **kwargs)
+        self.label_space = label_space
+        self.postprocessor = postprocessor
+        if compile:
+            self.compile()
+
+    @property
+    def image_shape(self) -> tuple:
+        """`(height, width, channels)` of the input; sides may be `None`."""
+        return self.backbone.image_shape
+
+    def default_loss(self):
+        """The loss that `compile(loss="auto")` trains with."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its loss.")
+
+    def compile(self, optimizer="auto", loss="auto", **kwargs):
+        """Configures training.
+
+        Args:
+            optimizer: Keras optimizer; `"auto"` is Adam with a learning rate of 2.5e-4.
+            loss: callable `(targets, heads) -> {name: float [b]}` with an attribute `names`; `"auto"` is
+                the published loss of the model. Its terms are summed, and logged by name.
+            **kwargs: as for `keras.Model.compile`.
+        """
+        super().compile(
+            optimizer=keras.optimizers.Adam(2.5e-4) if optimizer == "auto" else optimizer, loss=None, **kwargs
+        )
+        self.training_loss = self.default_loss() if loss == "auto" else loss
+        self.loss_trackers = [keras.metrics.Mean(name=name) for name in self.training_loss.names]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Sum of the loss's terms, averaged over the batch; called by Keras in every step."""
+        terms = self.training_loss(y, y_pred)
+        for tracker in self.loss_trackers:
+            if tracker.name in terms:
+                tracker.update_state(terms[tracker.name])
+        return keras.ops.mean(sum(terms.values())) + sum(self.losses)
+
+    def fit(self, x=None, y=None, batch_size=8, validation_data=None, **kwargs):
+        """Trains the model.
+
+        Args:
+            x: `data.Pipeline`; or uint8 images `[n, h, w, 3]` with panoptic maps `y`; or any data set of
+                `(normalised images, targets)` that Keras takes.
+            y: int32 panoptic maps `[n, h, w]` when `x` are images.
+            batch_size: int. Used with images alone; a pipeline has its own.
+            validation_data: as `x`, or a pair of images and panoptic maps.
+            **kwargs: as for `keras.Model.fit`.
+
+        Returns:
+            Keras `History`.
+        """
+        x, steps = self._training_data(x, y, batch_size, training=True)
+        if steps is not None:
+            # The pipeline shuffles by itself.
+            kwargs = {"steps_per_epoch": steps, "shuffle": False, **kwargs}
+        if validation_data is not None:
+            pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+            validation_data, steps = self._training_data(*pair, batch_size, training=False)
+            if steps is not None:
+                kwargs.setdefault("validation_steps", steps)
+        return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=8, **kwargs):
+        """The loss on labelled data, given as for `fit`. Metrics come from `keras_deeplab.evaluate`.
+
+        Returns:
+            As `keras.Model.evaluate`: the loss, or a dict with `return_dict=True`.
+        """
+        # While fitting, Keras evaluates on the data set that `fit` prepared.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, steps = self._training_data(x, y, batch_size, training=False)
+            if steps is not None:
+                kwargs.setdefault("steps", steps)
+        return keras.Model.evaluate(self, x, **kwargs)
+
+    train_on_batch = keras.Model.train_on_batch
+    test_on_batch = keras.Model.test_on_batch
+
+    def predict(self, x, batch_size: int = 1, verbose="auto", **kwargs) -> dict[str, np.ndarray]:
+        """Maps of images that have the network's size, in one compiled call per batch.
+
+        Args:
+            x: uint8 or float `[b, h, w, 3]` in 0..255.
+            batch_size: int. Images per call.
+            verbose: as for `keras.Model.predict`.
+            **kwargs: as for `keras.Model.predict`.
+
+        Returns:
+            Dict of arrays, batch first: `panoptic`, `semantic` and `instance` int32 `[b, h, w]`, `score`
+            float32 `[b, h, w]`, and what the model adds (see its postprocessor).
+
+        Raises:
+            ValueError: if the images do not have the network's shape; `segment` takes any.
+        """
+        shape = tuple(getattr(x, "shape", ()))
+        if shape and not _fits(shape, (None, *self.image_shape)):
+            raise ValueError(
+                f"`predict` takes images of shape {('batch', *self.image_shape)}. Received: {shape}. "
+                "`model.segment` takes images of any size."
+            )
+        return self._predictor.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    def predict_on_batch(self, x) -> dict[str, np.ndarray]:
+        """As `predict`, for one batch."""
+        return self._predictor.predict_on_batch(x)
+
+    def segment(self, x, batch_size: int = 1, progress: bool = True) -> Segmentation | Iterator[Segmentation]:
+        """Segments images of any kind and size.
+
+        Args:
+            x: path of an image, PIL image or array `[h, w]` / `[h, w, 3]`; or a folder, a list or any
+                iterator of these.
+            batch_size: int. Images per call.
+            progress: bool. Show a progress bar on a terminal.
+
+        Returns:
+            A `Segmentation` at the image's own size for one image; otherwise an iterator of them, in
+            order and lazily.
+
+        Raises:
+            ValueError: if something is not an image; the message names it.
+
+        Example:
+        ```python
+        for result in model.segment("folder/of/images"):
+            result.save(f"{result.name}.png")
+        ```
+        """
+        return segment_images(self, x, batch_size, progress)
+
+    @property
+    def postprocessor(self):
+        """Layer from the raw heads to maps. Replace it to change thresholds."""
+        return self._postprocessor
+
+    @postprocessor.setter
+    def postprocessor(self, value):
+        self._postprocessor = value
+        self.__dict__.pop("_predictor", None)
+
+    @functools.cached_property
+    def _predictor(self):
+        # A model of its own, so that Keras compiles network and post-processing into one function.
+        images = keras.Input(self.image_shape, name="images")
+        pixels = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="normalize")(images)
+        return keras.Model(images, self.postprocessor(self(pixels)), name=f"{self.name}_predictor")
+
+    @classmethod
+    def from_preset(cls, preset, load_weights: bool = True, **overrides) -> Segmenter:
+        """Builds a model from a preset.
+
+        Args:
+            preset: str or path. A preset's name, or a folder written by `save_to_preset`.
+            load_weights: bool. With `False` the weights are fresh.
+            **overrides: constructor arguments to replace, and `image_shape` or `output_stride` of the
+                backbone.
+
+        Returns:
+            A model of the class that the preset names.
+
+        Raises:
+            ValueError: if the preset cannot be found, is damaged, or is of another class than the one
+                called.
+
+        Example:
+        ```python
+        model = Segmenter.from_preset("./my_preset", image_shape=(513, 1025, 3))
+        ```
+        """
+        return preset_folder.load_task(registry.resolve(preset), cls, load_weights, overrides)
+
+    def save_to_preset(self, preset_dir: str | os.PathLike, max_shard_size: float = 10) -> None:
+        """Writes the model as a preset folder, without optimizer state.
+
+        Args:
+            preset_dir: str or path. The folder; it appears complete or not at all.
+            max_shard_size: float. Largest weights file in GB.
+        """
+        preset_folder.save_task(self, preset_dir, max_shard_size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "label_space": self.label_space.to_dict(),
+            "postprocessor": keras.saving.serialize_keras_object(self.postprocessor),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config.get("postprocessor"), dict):
+            config["postprocessor"] = keras.saving.deserialize_keras_object(config["postprocessor"])
+        return super().from_config(config)
+
+    def _training_data(self, x, y, batch_size, training):
+        """What Keras iterates over, and its number of steps where that is known."""
+        if y is not None:
+            x = self._array_pipeline(x, y, batch_size, training)
+        if isinstance(x, Pipeline):
+            return x.dataset, len(x)
+        return x, None
+
+    def _array_pipeline(self, images, panoptic_maps, batch_size, training):
+        from keras_deeplab.data.arrays import ArrayReader
+
+        reader = ArrayReader(images, panoptic_maps, LabelSpace.create(self.label_space))
+        size = self.preprocessor.image_size or np.asarray(images[0]).shape[:2]
+        return Pipeline(
+            reader, image_size=size, batch_size=min(batch_size, len(reader)), training=training,
+            scales=None, flip=False,
+        )  # fmt: skip
+
+
+def _fits(shape, pattern):
+    return len(shape) == len(pattern) and all(p in (None, n) for n, p in zip(shape, pattern, strict=True))

@@ -1,0 +1,92 @@
+"""Grouping: every pixel votes for the centre of its instance."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_deeplab.ops.nearest_center import nearest_center
+
+
+def votes(offset):
+    """Where each pixel believes its instance's centre: its own position plus its offset.
+
+    Args:
+        offset: float tensor `(b, h, w, 2)` of `(y, x)` in pixels.
+
+    Returns:
+        Tuple of the float32 coordinates y and x, each `(b, h, w)`.
+    """
+    offset = ops.cast(offset, "float32")
+    _, height, width, _ = ops.shape(offset)
+    y = ops.cast(ops.arange(height), "float32")[:, None] + offset[..., 0]
+    x = ops.cast(ops.arange(width), "float32") + offset[..., 1]
+    return y, x
+
+
+def group_pixels(centers, scores, offset, mask):
+    """Assigns each pixel to the centre nearest to where its offset points.
+
+    Distances are compared as float32 `(y - cy)^2 + (x - cx)^2`; compilers may fuse the multiplication
+    and the addition, so that centres whose distances agree within rounding can swap. The first centre
+    wins exact ties. A vote that is not finite, or so far away that all distances overflow, goes to the
+    first centre. At no time there is more than a few values per pixel
+    (Cheng et al. 2020, section 3.2, equation 1).
+
+    Args:
+        centers: tensor `(b, k, 2)` of centres `(y, x)` in pixels, as from `find_centers`.
+        scores: tensor `(b, k)`, 0 in unused slots. Used slots come first.
+        offset: float tensor `(b, h, w, 2)`, from each pixel to its centre, `(y, x)` in pixels.
+        mask: bool tensor `(b, h, w)`. Pixels that belong to instances.
+
+    Returns:
+        int32 tensor `(b, h, w)`: the slot of the nearest centre plus one; 0 outside of the mask and
+        where there are no centres.
+
+    Example:
+    ```python
+    group_pixels([[[0, 0], [0, 3]]], [[0.9, 0.8]], np.zeros((1, 1, 4, 2)), np.ones((1, 1, 4), bool))
+    # [[[1 1 2 2]]]
+    ```
+    """
+    y, x = votes(offset)
+    if _runs_eagerly(y):
+        return _group_eagerly(centers, scores, y, x, mask)
+    return _group(centers, scores, y, x, mask)
+
+
+def _group(centers, scores, y, x, mask):
+    used = scores > 0
+    centers = ops.where(used[..., None], ops.cast(centers, "float32"), float("inf"))
+    most_used = ops.max(ops.sum(ops.cast(used, "int32"), axis=-1))
+    exists = ops.logical_and(mask, used[:, 0, None, None])
+    return ops.where(exists, nearest_center(centers, most_used, y, x) + 1, 0)
+
+
+def _group_eagerly(centers, scores, y, x, mask):
+    """`group_pixels` on torch, outside of tracing: looks only at the mask's pixels."""
+    import torch
+
+    from keras_deeplab.ops import torch_nearest_center
+
+    instance = torch.zeros(mask.shape, dtype=torch.int32, device=mask.device)
+    for image in range(len(mask)):
+        used = centers[image][scores[image] > 0].to(torch.float32)
+        pixels = mask[image].flatten().nonzero()[:, 0]
+        if len(used) and len(pixels):
+            points = (values[image].flatten().index_select(0, pixels) for values in (y, x))
+            nearest = torch_nearest_center.nearest_center(used, *points, mask.shape[1:])
+            instance[image].flatten()[pixels] = nearest + 1
+    return instance
+
+
+def _runs_eagerly(tensor):
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return (
+        isinstance(tensor, torch.Tensor)
+        and tensor.device.type != "meta"
+        and not torch.compiler.is_compiling()
+    )

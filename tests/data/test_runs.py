@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_deeplab.data.runs import find_runs
+
+
+def test_runs_do_not_cross_rows():
+    runs = find_runs(np.array([[5, 5, 9], [9, 9, 9]]))
+    np.testing.assert_array_equal(runs.ids, [5, 9])
+    np.testing.assert_array_equal(runs.segment, [0, 1, 1])
+    np.testing.assert_array_equal(runs.rows, [0, 0, 1])
+    np.testing.assert_array_equal(runs.columns, [0, 2, 0])
+    np.testing.assert_array_equal(runs.lengths, [2, 1, 3])
+
+
+@pytest.mark.parametrize(
+    "label", [np.zeros((0, 3), int), np.zeros(3, int), np.zeros((2, 2)), np.zeros((2, 2, 1), int)]
+)
+def test_other_arrays_are_refused(label):
+    with pytest.raises(ValueError, match=r"non-empty integer array of shape \[H, W\]"):
+        find_runs(label)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(0, 99))
+def test_painting_areas_and_centers_agree_with_pixels(height, width, count, seed):
+    label = np.random.default_rng(seed).integers(-2, count, (height, width))
+    runs = find_runs(label)
+    np.testing.assert_array_equal(runs.paint(runs.ids, np.int32), label)
+    for value, area, center in zip(runs.ids, runs.areas(), runs.centers(), strict=True):
+        pixels = np.argwhere(label == value)
+        assert area == len(pixels)
+        np.testing.assert_allclose(center, pixels.mean(axis=0))

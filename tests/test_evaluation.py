@@ -1,0 +1,274 @@
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from keras_deeplab.evaluation import evaluate
+from keras_deeplab.labels import CITYSCAPES, LabelSpace
+from keras_deeplab.metrics import MeanIoU, PanopticQuality
+from keras_deeplab.results import Segmentation
+from tests.references import load_component
+
+
+class KnownModel:
+    """Answers with given maps, reading images batch by batch as a real model does."""
+
+    def __init__(self, predictions, label_space=CITYSCAPES, semantic_only=False):
+        self.label_space = label_space
+        self.predictions = predictions
+        self.semantic_only = semantic_only
+
+    def segment(self, images, batch_size=1, progress=True):
+        self.progress = progress
+        images, predictions = iter(images), iter(self.predictions)
+        while batch := list(itertools.islice(images, batch_size)):
+            for _ in batch:
+                panoptic = next(predictions)
+                if self.semantic_only:
+                    semantic = panoptic // self.label_space.label_divisor
+                    yield Segmentation(None, self.label_space, semantic=semantic)
+                else:
+                    yield Segmentation(panoptic, self.label_space)
+
+
+class Reader(list):
+    label_space = CITYSCAPES
+
+
+def reference_pairs(count=11):
+    arrays, _ = load_component("c05_pq_miou")
+    case = "cityscapes_small_11imgs_one_empty"
+    return [(arrays[f"{case}/in/gt{i}"], arrays[f"{case}/in/pred{i}"]) for i in range(count)]
+
+
+def samples(truths):
+    return Reader(
+        {"image": np.zeros((*t.shape, 3), np.uint8), "panoptic": t, "name": f"aachen_{i:06}_000019"}
+        for i, t in enumerate(truths)
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return reference_pairs()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_equals_deeplab2_in_any_batches(pairs, batch_size):
+    truths, predictions = zip(*pairs, strict=True)
+    result = evaluate(KnownModel(predictions), samples(truths), batch_size=batch_size)
+    _, meta = load_component("c05_pq_miou")
+    assert result["pq"] == pytest.approx(
+        meta["cases"]["cityscapes_small_11imgs_one_empty"]["tf_pq"], abs=1e-6
+    )
+    assert result["convention"] == "deeplab2"
+    assert result["images"] == 11
+
+
+def test_official_convention_equals_panopticapi(pairs):
+    truths, predictions = zip(*pairs, strict=True)
+    result = evaluate(KnownModel(predictions), samples(truths), convention="official")
+    _, meta = load_component("c05_pq_miou")
+    expected = meta["cases"]["cityscapes_small_11imgs_one_empty"]["api"]
+    for group, suffix in (("All", ""), ("Things", "_things"), ("Stuff", "_stuff")):
+        for quality in ("pq", "sq", "rq"):
+            assert result[quality + suffix] == pytest.approx(expected[group][quality], rel=1e-9)
+
+
+def test_per_class_numbers_are_those_of_the_metrics(pairs):
+    truths, predictions = zip(*pairs[:3], strict=True)
+    result = evaluate(KnownModel(predictions), samples(truths))
+    panoptic_quality, iou = PanopticQuality(CITYSCAPES), MeanIoU(CITYSCAPES)
+    panoptic_quality.update(np.stack(truths), np.stack(predictions))
+    iou.update(np.stack(truths) // 1000, np.stack(predictions) // 1000)
+    assert list(result["per_class"]) == list(CITYSCAPES.classes)
+    assert result["miou"] == iou.result()["miou"]
+    for key, array in (panoptic_quality.result()["per_class"] | iou.result()["per_class"]).items():
+        np.testing.assert_allclose([row[key] for row in result["per_class"].values()], array)
+
+
+def test_results_are_plain_numbers(pairs):
+    result = evaluate(KnownModel([pairs[0][1]]), samples([pairs[0][0]]))
+    assert json.loads(json.dumps(result))["images"] == 1
+
+
+def test_a_plain_list_of_samples_will_do(pairs):
+    truth = pairs[0][0]
+    assert evaluate(KnownModel([truth]), list(samples([truth])))["pq"] == 1
+
+
+def test_only_one_batch_is_held(pairs):
+    class Counting(Reader):
+        alive = most = 0
+
+        def __getitem__(self, index):
+            Counting.alive += 1
+            Counting.most = max(Counting.most, Counting.alive)
+            return super().__getitem__(index)
+
+    class Forgetting(KnownModel):
+        def segment(self, images, batch_size=1, progress=True):
+            for result in super().segment(images, batch_size, progress):
+                Counting.alive -= 1
+                yield result
+
+    truths, predictions = zip(*pairs, strict=True)
+    evaluate(Forgetting(predictions), Counting(samples(truths)), batch_size=2)
+    assert Counting.most == 2
+
+
+def test_the_model_draws_no_progress_bar_of_its_own(pairs):
+    model = KnownModel([pairs[0][1]])
+    evaluate(model, samples([pairs[0][0]]), progress=True)
+    assert model.progress is False
+
+
+def test_semantic_models_get_miou_only(pairs):
+    truths, predictions = zip(*pairs[:2], strict=True)
+    result = evaluate(KnownModel(predictions, semantic_only=True), samples(truths))
+    assert "pq" not in result
+    assert set(result["per_class"]["road"]) == {"iou"}
+    with pytest.raises(ValueError, match="no panoptic maps"):
+        evaluate(KnownModel(predictions, semantic_only=True), samples(truths), metrics=["pq"])
+
+
+def test_metrics_can_be_chosen(pairs):
+    truths, predictions = zip(*pairs[:1], strict=True)
+    result = evaluate(KnownModel(predictions), samples(truths), metrics=["pq"])
+    assert "miou" not in result
+    assert not math.isnan(result["pq"])
+
+
+def official_truth(folder, truths):
+    """Official Cityscapes ground truth for the maps, by other means than the package's own writers."""
+    from PIL import Image
+
+    (folder / "panoptic").mkdir(parents=True)
+    annotations = []
+    for i, panoptic in enumerate(truths):
+        ids, segments = np.zeros(panoptic.shape, np.int64), []
+        labels = np.zeros(panoptic.shape, np.uint8)
+        for value in np.unique(panoptic[panoptic != CITYSCAPES.void]).tolist():
+            class_id, instance = divmod(value, 1000)
+            category = CITYSCAPES.category_ids[class_id]
+            is_thing = class_id in CITYSCAPES.things
+            number = category * 1000 + instance if is_thing and instance else category
+            mask = panoptic == value
+            ids[mask], labels[mask] = number, category
+            segments.append(
+                {
+                    "id": number,
+                    "category_id": category,
+                    "iscrowd": int(is_thing and instance == 0),
+                    "area": int(mask.sum()),
+                }
+            )
+        name = f"aachen_{i:06}_000019"
+        rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+        Image.fromarray(rgb).save(folder / "panoptic" / f"{name}_gtFine_panoptic.png")
+        Image.fromarray(labels).save(folder / f"{name}_gtFine_labelIds.png")
+        annotations.append(
+            {"image_id": name, "file_name": f"{name}_gtFine_panoptic.png", "segments_info": segments}
+        )
+    categories = [
+        {"id": category, "name": name, "isthing": int(class_id in CITYSCAPES.things)}
+        for class_id, (name, category) in enumerate(
+            zip(CITYSCAPES.classes, CITYSCAPES.category_ids, strict=True)
+        )
+    ]
+    (folder / "panoptic.json").write_text(json.dumps({"annotations": annotations, "categories": categories}))
+
+
+@pytest.fixture(scope="module")
+def saved(pairs, tmp_path_factory):
+    """An evaluation whose predictions were written, and the official ground truth."""
+    folder = tmp_path_factory.mktemp("saved")
+    truths, predictions = zip(*pairs, strict=True)
+    official_truth(folder / "truth", truths)
+    reader = samples(truths)
+    result = evaluate(KnownModel(predictions), reader, convention="official", save_to=folder / "predictions")
+    return folder, result
+
+
+@pytest.mark.parametrize(
+    "module", ["panopticapi.evaluation", "cityscapesscripts.evaluation.evalPanopticSemanticLabeling"]
+)
+def test_official_scripts_measure_the_same_pq_in_the_saved_predictions(saved, module):
+    scripts = pytest.importorskip(module)
+    folder, result = saved
+    truth, predictions = (
+        json.loads((folder / name / "panoptic.json").read_text()) for name in ("truth", "predictions")
+    )
+    assert any(s["iscrowd"] for a in truth["annotations"] for s in a["segments_info"])
+    predicted = {annotation["image_id"]: annotation for annotation in predictions["annotations"]}
+    matched = [(annotation, predicted[annotation["image_id"]]) for annotation in truth["annotations"]]
+    categories = {category["id"]: category for category in truth["categories"]}
+    folders = (str(folder / "truth" / "panoptic"), str(folder / "predictions" / "panoptic"))
+    statistics = scripts.pq_compute_single_core(0, matched, *folders, categories)
+    for suffix, isthing in (("", None), ("_things", True), ("_stuff", False)):
+        means, _ = statistics.pq_average(categories, isthing)
+        for quality in ("pq", "sq", "rq"):
+            assert result[quality + suffix] == pytest.approx(means[quality], rel=1e-9)
+
+
+def test_cityscapesscripts_measures_the_same_miou_in_the_saved_predictions(saved, monkeypatch):
+    scripts = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    folder, result = saved
+    monkeypatch.setenv("CITYSCAPES_RESULTS", str(folder / "predictions" / "semantic"))
+    settings = {"predictionPath": None, "predictionWalk": None, "evalInstLevelScore": False}
+    for name, value in (settings | {"quiet": True, "JSONOutput": False}).items():
+        monkeypatch.setattr(scripts.args, name, value)
+    truths = sorted(str(path) for path in (folder / "truth").glob("*_gtFine_labelIds.png"))
+    predictions = [scripts.getPrediction(scripts.args, path) for path in truths]
+    scores = scripts.evaluateImgLists(predictions, truths, scripts.args)
+    assert result["miou"] == pytest.approx(scores["averageScoreClasses"], rel=1e-9)
+
+
+def test_an_empty_dataset_is_refused():
+    with pytest.raises(ValueError, match="no images"):
+        evaluate(KnownModel([]), Reader())
+
+
+def test_samples_without_labels_are_named():
+    reader = Reader([{"image": np.zeros((2, 2, 3), np.uint8), "name": "test_image"}])
+    with pytest.raises(ValueError, match="'test_image' has no label"):
+        evaluate(KnownModel([np.zeros((2, 2), int)]), reader)
+
+
+def test_a_wrong_size_names_the_image():
+    reader = samples([np.zeros((2, 2), np.int32)])
+    with pytest.raises(ValueError, match=r"'aachen_000000_000019'.*same shape"):
+        evaluate(KnownModel([np.zeros((3, 2), np.int32)]), reader)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": CITYSCAPES.classes[:17], "things": (11,)}, "num_classes=17.*num_classes=19"),
+        ({"things": (11, 13)}, "things="),
+        ({"label_divisor": 256}, "label_divisor=256.*label_divisor=1000"),
+        ({"ignore_label": 100}, "ignore_label=100"),
+    ],
+)
+def test_label_spaces_that_differ_are_refused(change, message):
+    fields = CITYSCAPES.to_dict() | {"colors": None, "category_ids": None, "name": "other"} | change
+    model = KnownModel([np.zeros((2, 2), np.int32)], LabelSpace(**fields))
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, samples([np.zeros((2, 2), np.int32)]))
+
+
+@pytest.mark.parametrize("metrics", ["pq", ["ap"], []])
+def test_unknown_metrics_are_refused(metrics):
+    with pytest.raises(ValueError, match="`metrics` must be"):
+        evaluate(KnownModel([]), samples([np.zeros((2, 2), np.int32)]), metrics=metrics)
+
+
+def test_a_model_that_stops_early_is_noticed():
+    class Lazy(KnownModel):
+        def segment(self, images, batch_size=1, progress=True):
+            yield next(super().segment(images))
+
+    with pytest.raises(ValueError, match="1 of 2 images"):
+        evaluate(Lazy([np.zeros((2, 2), np.int32)]), samples([np.zeros((2, 2), np.int32)] * 2))
