@@ -20,16 +20,22 @@ from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
 
 
 def build_model(image_size, output_stride):
-    """MobileNetV3-Small, with the stuff limit scaled from 2048 pixels at 1025x2049 to this size."""
+    """MobileNetV3-Small with narrow decoders; the stuff limit is 2048 pixels at 1025x2049, scaled down."""
     backbone = kd.MobileNetV3Backbone.from_variant(
         "mobilenet_v3_small", output_stride=output_stride, image_shape=(*image_size, 3)
     )
     space = kd.CITYSCAPES
     pixels = image_size[0] * image_size[1] / (1025 * 2049)
     postprocessor = PanopticPostprocessor(
-        space.things, space.label_divisor, space.ignore_label, nms_kernel=7, stuff_area_limit=int(2048 * pixels)
+        space.things,
+        space.label_divisor,
+        space.ignore_label,
+        nms_kernel=7,
+        stuff_area_limit=int(2048 * pixels),
     )
-    return kd.PanopticDeepLab(backbone, space, postprocessor=postprocessor)
+    return kd.PanopticDeepLab(
+        backbone, space, aspp_filters=128, semantic_filters=128, postprocessor=postprocessor
+    )
 
 
 def train(model, reader, arguments):
@@ -71,9 +77,9 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/first_run"))
     parser.add_argument("--split", default="train")
     parser.add_argument("--image-size", type=size, default=(257, 513))
-    parser.add_argument("--output-stride", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--output-stride", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -106,9 +106,6 @@ def _variants():
 
 
 def _subclasses(cls):
-    # Variants name classes of modules that may not be imported yet.
-    from keras_deeplab.backbones import mobilenet_v3, resnet  # noqa: F401
-
     # Building a functional model makes Keras derive helper classes of the same name in its own modules.
     direct = [c for c in cls.__subclasses__() if c.__module__.startswith("keras_deeplab.")]
     return direct + [c for d in direct for c in _subclasses(d)]

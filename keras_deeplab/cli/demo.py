@@ -15,6 +15,7 @@ def add_arguments(command: argparse.ArgumentParser):
     command.add_argument(
         "--image", metavar="PATH", type=pathlib.Path, help="an image (default: a rendered street)"
     )
+    command.add_argument("--preset", help="another preset than the built-in one")
     add_output(command)
 
 
@@ -26,4 +27,4 @@ def run(options: argparse.Namespace) -> int:
         image = (scene["name"], scene["image"])
     else:
         image = (options.image.stem, options.image)
-    return segment_each([image], preset=None, output=options.output, as_json=False)
+    return segment_each([image], options.preset, output=options.output, as_json=False)

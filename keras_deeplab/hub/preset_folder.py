@@ -108,13 +108,17 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
     for name in BACKBONE_ARGUMENTS:
         if name in overrides:
             arguments["backbone"]["config"][name] = overrides.pop(name)
+            if name == "image_shape" and arguments.get("preprocessor"):
+                height, width, _ = arguments["backbone"]["config"][name]
+                size = None if None in (height, width) else (height, width)
+                arguments["preprocessor"]["config"]["image_size"] = size
     if "dtype" in overrides:
         arguments["backbone"]["config"]["dtype"] = overrides["dtype"]
     arguments.update(overrides)
     task = _deserialize(config, cls, folder)
     if load_weights:
         _load_backbone_weights(task.backbone, folder)
-        with _damage_named(folder / TASK_WEIGHTS_FILE):
+        with _damage_named(folder / TASK_WEIGHTS_FILE), _without_optimizer(task):
             task.load_task_weights(str(folder / TASK_WEIGHTS_FILE))
     return task
 

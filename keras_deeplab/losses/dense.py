@@ -36,7 +36,7 @@ def mean_of_hardest(losses, top_k: float = 1.0):
     if top_k < 1.0:
         if count == -1:
             raise ValueError("A loss with `top_k` below 1 needs images of a fixed size.")
-        losses, _ = ops.top_k(losses, max(1, round(top_k * count)), sorted=False)
+        losses = losses * _largest(ops.stop_gradient(losses), max(1, round(top_k * count)))
     nonzero = ops.sum(ops.cast(ops.not_equal(losses, 0.0), "float32"), axis=1)
     return ops.sum(losses, axis=1) / ops.maximum(nonzero, 1.0)
 
@@ -66,9 +66,12 @@ def semantic_cross_entropy(labels, logits, weights=None, ignore_label: int | Non
     ```
     """
     step = _label_step(labels.shape[1:3], logits.shape[1:3])
-    labels = labels[:, ::step, ::step]
+    labels = ops.cast(labels, "int32")[:, ::step, ::step]
     logits = ops.cast(logits, "float32")
-    pixel_weights = ops.ones_like(logits[..., 0]) if weights is None else weights[:, ::step, ::step]
+    if weights is None:
+        pixel_weights = ops.ones_like(logits[..., 0])
+    else:
+        pixel_weights = ops.cast(weights, "float32")[:, ::step, ::step]
     if ignore_label is not None:
         is_valid = ops.not_equal(labels, ignore_label)
         labels = ops.where(is_valid, labels, 0)
@@ -116,7 +119,7 @@ def mean_absolute_error(targets, predictions, weights=None, top_k: float = 1.0):
     mean_absolute_error(keras.ops.zeros((1, 2, 2, 2)), keras.ops.full((1, 2, 2, 2), -3.0))  # [3.]
     ```
     """
-    return _regression(ops.absolute, targets, predictions, weights, top_k)
+    return _regression(_magnitude, targets, predictions, weights, top_k)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -179,6 +182,10 @@ class PanopticDeepLabLoss:
             )
         return terms
 
+    @classmethod
+    def from_config(cls, config: dict) -> PanopticDeepLabLoss:
+        return cls(**config)
+
     def get_config(self) -> dict:
         return {
             "ignore_label": self.ignore_label,
@@ -189,9 +196,24 @@ class PanopticDeepLabLoss:
         }
 
 
+def _largest(losses, k):
+    """float32 [b, n]: 1 for the k largest of each row, ties by position on every backend."""
+    threshold = ops.min(ops.top_k(losses, k, sorted=False)[0], axis=1, keepdims=True)
+    is_above = ops.cast(losses > threshold, "int32")
+    is_tied = ops.cast(ops.equal(losses, threshold), "int32")
+    is_kept = ops.cumsum(is_tied, axis=1) <= k - ops.sum(is_above, axis=1, keepdims=True)
+    return ops.cast(is_above + is_tied * ops.cast(is_kept, "int32"), "float32")
+
+
+def _magnitude(error):
+    # JAX's `abs` has slope 1 at 0; a pixel that is exactly right must not be pushed.
+    return error * ops.sign(error)
+
+
 def _regression(function, targets, predictions, weights, top_k):
-    losses = ops.mean(function(ops.cast(predictions, "float32") - targets), axis=-1)
-    return mean_of_hardest(losses if weights is None else losses * weights, top_k)
+    error = ops.cast(predictions, "float32") - ops.cast(targets, "float32")
+    losses = ops.mean(function(error), axis=-1)
+    return mean_of_hardest(losses if weights is None else losses * ops.cast(weights, "float32"), top_k)
 
 
 def _label_step(label_size, logit_size):

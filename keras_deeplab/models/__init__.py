@@ -1,0 +1,7 @@
+"""Segmentation models. Importing this package registers all of them, so that presets can name them."""
+
+from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
+from keras_deeplab.models.preprocessor import SegmenterPreprocessor
+from keras_deeplab.models.segmenter import Segmenter
+
+__all__ = ["PanopticDeepLab", "Segmenter", "SegmenterPreprocessor"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
 
@@ -76,12 +75,18 @@ class Segmenter(keras_hub.models.Task):
             optimizer=keras.optimizers.Adam(2.5e-4) if optimizer == "auto" else optimizer, loss=None, **kwargs
         )
         self.training_loss = self.default_loss() if loss == "auto" else loss
-        self.loss_trackers = [keras.metrics.Mean(name=name) for name in self.training_loss.names]
+        self._loss_trackers = _Hidden([keras.metrics.Mean(name=name) for name in self.training_loss.names])
+
+    @property
+    def metrics(self):
+        """Keras' metrics and the means of the loss's terms."""
+        trackers = getattr(self, "_loss_trackers", None)
+        return super().metrics + (trackers.value if trackers else [])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the loss's terms, averaged over the batch; called by Keras in every step."""
-        terms = self.training_loss(y, y_pred)
-        for tracker in self.loss_trackers:
+        terms = self.training_loss(keras.tree.map_structure(keras.ops.convert_to_tensor, y), y_pred)
+        for tracker in self._loss_trackers.value:
             if tracker.name in terms:
                 tracker.update_state(terms[tracker.name])
         return keras.ops.mean(sum(terms.values())) + sum(self.losses)
@@ -149,11 +154,11 @@ class Segmenter(keras_hub.models.Task):
                 f"`predict` takes images of shape {('batch', *self.image_shape)}. Received: {shape}. "
                 "`model.segment` takes images of any size."
             )
-        return self._predictor.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        return self._predictor_model().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
 
     def predict_on_batch(self, x) -> dict[str, np.ndarray]:
         """As `predict`, for one batch."""
-        return self._predictor.predict_on_batch(x)
+        return self._predictor_model().predict_on_batch(x)
 
     def segment(self, x, batch_size: int = 1, progress: bool = True) -> Segmentation | Iterator[Segmentation]:
         """Segments images of any kind and size.
@@ -187,14 +192,16 @@ class Segmenter(keras_hub.models.Task):
     @postprocessor.setter
     def postprocessor(self, value):
         self._postprocessor = value
-        self.__dict__.pop("_predictor", None)
+        self._predictor = None
 
-    @functools.cached_property
-    def _predictor(self):
-        # A model of its own, so that Keras compiles network and post-processing into one function.
-        images = keras.Input(self.image_shape, name="images")
-        pixels = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="normalize")(images)
-        return keras.Model(images, self.postprocessor(self(pixels)), name=f"{self.name}_predictor")
+    def _predictor_model(self):
+        """A model of its own, so that Keras compiles network and post-processing into one function."""
+        if self._predictor is None:
+            images = keras.Input(self.image_shape, name="images")
+            pixels = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="normalize")(images)
+            maps = self.postprocessor(self(pixels))
+            self._predictor = _Hidden(keras.Model(images, maps, name=f"{self.name}_predictor"))
+        return self._predictor.value
 
     @classmethod
     def from_preset(cls, preset, load_weights: bool = True, **overrides) -> Segmenter:
@@ -260,6 +267,13 @@ class Segmenter(keras_hub.models.Task):
             reader, image_size=size, batch_size=min(batch_size, len(reader)), training=training,
             scales=None, flip=False,
         )  # fmt: skip
+
+
+class _Hidden:
+    """Holds something that Keras must neither track nor save as a part of the model."""
+
+    def __init__(self, value):
+        self.value = value
 
 
 def _fits(shape, pattern):

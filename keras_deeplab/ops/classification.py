@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import keras
 from keras import ops
+
+# Rows that torch works on at a time, so that their exponentials stay in cache.
+_ROWS = 128
 
 
 def classify_pixels(logits):
@@ -19,8 +23,15 @@ def classify_pixels(logits):
     classify_pixels(np.zeros((1, 1, 1, 4)))  # [[[0]]], [[[0.25]]]
     ```
     """
-    logits = ops.cast(logits, "float32")
-    # Class by class rather than reductions over a short last axis: one vectorised pass when compiled.
+    logits = ops.convert_to_tensor(logits)
+    if keras.backend.backend() != "torch":
+        return _scan_classes(ops.cast(logits, "float32"))
+    parts = [_reduce_classes(rows) for rows in logits.split(_ROWS, dim=1)]
+    return tuple(ops.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+
+
+def _scan_classes(logits):
+    """Class by class: XLA fuses this into one vectorised loop, unlike reductions over a short last axis."""
     best = logits[..., 0]
     semantic = ops.zeros_like(best, dtype="int32")
     for c in range(1, logits.shape[-1]):
@@ -29,3 +40,8 @@ def classify_pixels(logits):
         semantic = ops.where(better, c, semantic)
     total = sum(ops.exp(logits[..., c] - best) for c in range(logits.shape[-1]))
     return semantic, 1 / total
+
+
+def _reduce_classes(logits):
+    best, semantic = logits.float().max(dim=-1)
+    return semantic.int(), 1 / (logits.float() - best[..., None]).exp_().sum(dim=-1)

@@ -10,14 +10,14 @@ import keras
 def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     """Compiles a function of tensors with XLA on TensorFlow and JAX; returns it unchanged on torch.
 
-    Eager calls and TensorFlow's `predict` on a CPU run each operation by itself, which costs a pass
-    over memory each. The compiled function can be called from eager code, from graphs and from other
-    compiled functions. Each new set of shapes is compiled once.
+    Eager calls, and TensorFlow's `predict` on a CPU, run one operation at a time, each a pass over
+    memory. A compiled function can be called eagerly, from graphs and from other compiled functions,
+    which do not compute its results over again. Each new set of shapes is compiled once.
 
     Args:
         function: callable. Takes and returns nests of tensors.
-        static: sequence of str. The keyword arguments that are plain hashable values; each new
-            value is compiled once.
+        static: sequence of str. Keyword arguments that are plain hashable values; each new value is
+            compiled once.
 
     Returns:
         Callable with the signature of `function`.
@@ -32,7 +32,11 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     if backend == "jax":
         import jax
 
-        return jax.jit(function, static_argnames=tuple(static))
+        def keep_results(*args, **kwargs):
+            # Without the barrier XLA merges the function into each consumer and runs it for each.
+            return jax.lax.optimization_barrier(function(*args, **kwargs))
+
+        return jax.jit(keep_results, static_argnames=tuple(static))
     if backend == "tensorflow":
         import tensorflow as tf
 

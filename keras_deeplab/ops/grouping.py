@@ -45,17 +45,19 @@ def group_pixels(centers, scores, offset, mask):
 
     Example:
     ```python
-    group_pixels([[[0, 0], [0, 3]]], [[0.9, 0.8]], np.zeros((1, 1, 4, 2)), np.ones((1, 1, 4), bool))
-    # [[[1 1 2 2]]]
+    centers, scores = np.array([[[0, 0], [0, 3]]]), np.array([[0.9, 0.8]])
+    group_pixels(centers, scores, np.zeros((1, 1, 4, 2)), np.ones((1, 1, 4), bool))  # [[[1 1 2 2]]]
     ```
     """
+    centers, scores, mask = (ops.convert_to_tensor(value) for value in (centers, scores, mask))
     y, x = votes(offset)
-    if _runs_eagerly(y):
-        return _group_eagerly(centers, scores, y, x, mask)
-    return _group(centers, scores, y, x, mask)
+    if _runs_eagerly_on_torch(y):
+        return _group_masked_pixels(centers, scores, y, x, mask)
+    return group_all_pixels(centers, scores, y, x, mask)
 
 
-def _group(centers, scores, y, x, mask):
+def group_all_pixels(centers, scores, y, x, mask):
+    """`group_pixels` on any backend, from the votes' coordinates `(b, h, w)`; compiles everywhere."""
     used = scores > 0
     centers = ops.where(used[..., None], ops.cast(centers, "float32"), float("inf"))
     most_used = ops.max(ops.sum(ops.cast(used, "int32"), axis=-1))
@@ -63,8 +65,8 @@ def _group(centers, scores, y, x, mask):
     return ops.where(exists, nearest_center(centers, most_used, y, x) + 1, 0)
 
 
-def _group_eagerly(centers, scores, y, x, mask):
-    """`group_pixels` on torch, outside of tracing: looks only at the mask's pixels."""
+def _group_masked_pixels(centers, scores, y, x, mask):
+    """`group_pixels` on torch: looks only at the pixels of the mask."""
     import torch
 
     from keras_deeplab.ops import torch_nearest_center
@@ -76,17 +78,14 @@ def _group_eagerly(centers, scores, y, x, mask):
         if len(used) and len(pixels):
             points = (values[image].flatten().index_select(0, pixels) for values in (y, x))
             nearest = torch_nearest_center.nearest_center(used, *points, mask.shape[1:])
-            instance[image].flatten()[pixels] = nearest + 1
+            instance[image].view(-1)[pixels] = nearest + 1
     return instance
 
 
-def _runs_eagerly(tensor):
+def _runs_eagerly_on_torch(tensor):
     if keras.backend.backend() != "torch":
         return False
     import torch
 
-    return (
-        isinstance(tensor, torch.Tensor)
-        and tensor.device.type != "meta"
-        and not torch.compiler.is_compiling()
-    )
+    traced = torch.compiler.is_compiling() or not isinstance(tensor, torch.Tensor) or tensor.is_meta
+    return not traced

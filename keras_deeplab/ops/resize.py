@@ -45,6 +45,7 @@ def resize_bilinear(images, size):
     resize_bilinear(keras.ops.ones((1, 33, 65, 19)), (129, 257))
     ```
     """
+    images = ops.convert_to_tensor(images)
     for axis, length in ((1, size[0]), (2, size[1])):
         images = _resize_axis(images, length, axis)
     return images
@@ -67,6 +68,7 @@ def resize_nearest(images, size):
     resize_nearest(keras.ops.ones((1, 129, 257), "int32"), (65, 129))
     ```
     """
+    images = ops.convert_to_tensor(images)
     for axis, length in ((1, size[0]), (2, size[1])):
         if _is_same(images.shape[axis], length):
             continue
@@ -90,6 +92,7 @@ def resize_offsets(offsets, size):
     resize_offsets(keras.ops.ones((1, 33, 65, 2)), (129, 257))[0, 0, 0]  # [4., 4.]
     ```
     """
+    offsets = ops.convert_to_tensor(offsets)
     _, h, w, _ = ops.shape(offsets)
     scale = [_extent(length) / _extent(n) for length, n in zip(size, (h, w), strict=True)]
     return resize_bilinear(offsets * ops.cast(ops.stack(scale), offsets.dtype), size)
@@ -99,7 +102,7 @@ def _resize_axis(images, length, axis):
     n = images.shape[axis]
     if _is_same(n, length):
         return images
-    if isinstance(n, int) and isinstance(length, int) and n > 1 and (length - 1) % (n - 1) == 0:
+    if isinstance(n, int) and isinstance(length, int) and 1 < n < length and (length - 1) % (n - 1) == 0:
         return _enlarge_axis(images, (length - 1) // (n - 1), axis)
     return _blend_axis(images, length, axis)
 

@@ -61,20 +61,20 @@ def majority_vote(counts):
     return ops.cast(ops.argmax(counts, axis=-1), "int32")
 
 
-def number_within_class(classes, exists, num_classes: int):
+def number_within_class(classes, exists):
     """Numbers instances from 1 within their class, in ascending order of their index.
 
     Args:
         classes: int tensor `(b, k)`.
         exists: bool tensor `(b, k)`. Only these instances are numbered.
-        num_classes: int.
 
     Returns:
         int32 tensor `(b, k)`; 0 for instances that do not exist.
     """
-    member = ops.logical_and(classes[..., None] == ops.arange(num_classes), exists[..., None])
-    member = ops.cast(member, "int32")
-    return ops.sum(ops.cumsum(member, axis=1) * member, axis=-1)
+    index = ops.arange(classes.shape[1])
+    same = ops.logical_and(classes[:, :, None] == classes[:, None], exists[:, None])
+    earlier = ops.logical_and(same, index <= index[:, None])
+    return ops.where(exists, ops.sum(ops.cast(earlier, "int32"), axis=-1), 0)
 
 
 def panoptic_ids(counts, things: Sequence[int], label_divisor: int, ignore_label: int, stuff_area_limit: int):
@@ -96,16 +96,21 @@ def panoptic_ids(counts, things: Sequence[int], label_divisor: int, ignore_label
     """
     num_classes = counts.shape[2]
     void = ignore_label * label_divisor
-    is_thing = ops.convert_to_tensor([c in things for c in range(num_classes)], dtype="bool")
+    is_thing = class_mask(things, num_classes)
     votes = ops.where(is_thing, counts[:, 1:], 0)
     classes = majority_vote(votes)
-    numbers = number_within_class(classes, ops.any(votes > 0, axis=-1), num_classes)
+    numbers = number_within_class(classes, ops.any(votes > 0, axis=-1))
     numbered = ops.logical_and(numbers > 0, numbers < label_divisor)
     instances = ops.where(numbered, classes * label_divisor + numbers, void)
     instances = ops.pad(instances, [[0, 0], [1, 0]], constant_values=void)
     areas = ops.sum(counts, axis=1)
     stuff = ops.where(areas >= stuff_area_limit, ops.arange(num_classes) * label_divisor, void)
     return ops.where(is_thing, instances[:, :, None], ops.cast(stuff, "int32")[:, None])
+
+
+def class_mask(classes: Sequence[int], num_classes: int):
+    """bool tensor `(num_classes,)`, true for the given classes."""
+    return ops.convert_to_tensor([c in classes for c in range(num_classes)], dtype="bool")
 
 
 def pair_with_class(instance, semantic, num_classes: int):

@@ -12,8 +12,8 @@ import torch
 _CELL = 32
 # How far the outermost cells reach beyond the image, in pixels.
 _MARGIN = 4096
-# Points searched at a time.
-_CHUNK = 1 << 18
+# Points searched at a time: in cache, and too few for torch to spend time on sharing them among threads.
+_CHUNK = 1 << 15
 # Candidates compared for all points of a chunk; few points have more.
 _COMMON = 3
 # Bound on the rounding error of the difference of two float32 squared distances, relative to the
@@ -35,12 +35,12 @@ def nearest_center(centers, y, x, size):
     Returns:
         int32 tensor `(n,)`, the first of equally near ones; 0 when no distance is finite.
     """
-    cells = _Cells(centers, *size)
+    cells = Cells(centers, *size)
     nearest = [cells.search(*points) for points in zip(y.split(_CHUNK), x.split(_CHUNK), strict=True)]
     return torch.cat(nearest) if nearest else y.to(torch.int32)
 
 
-class _Cells:
+class Cells:
     """A grid of cells around an image with their candidates."""
 
     def __init__(self, centers, height, width):

@@ -11,55 +11,41 @@ from keras_deeplab.ops.classification import classify_pixels
 from keras_deeplab.ops.compilation import compiled
 from keras_deeplab.ops.grouping import group_pixels
 from keras_deeplab.ops.peaks import find_centers
-from keras_deeplab.ops.segments import count_segments, look_up, pair_with_class, panoptic_ids
+from keras_deeplab.ops.segments import class_mask, count_segments, look_up, pair_with_class, panoptic_ids
 
 
-def _segment_panoptic(
-    logits,
-    heatmap,
-    offset,
+def _merge_with_score(
+    semantic,
+    probability,
+    instance,
+    heat,
+    *,
     things,
     label_divisor,
     ignore_label,
-    center_threshold,
-    nms_kernel,
-    top_k,
     stuff_area_limit,
+    num_classes,
 ):
-    num_classes = logits.shape[-1]
-    semantic, probability = classify_pixels(logits)
-    centers, heat = find_centers(heatmap, center_threshold, nms_kernel, top_k)
-    is_thing = ops.convert_to_tensor([c in things for c in range(num_classes)], dtype="bool")
-    instance = group_pixels(centers, heat, offset, ops.take(is_thing, semantic))
-
+    """Panoptic map and score."""
     # What a pixel becomes depends only on its pair of instance and class: count the pairs, decide on
     # each once, look the decisions up.
-    num_pairs = (top_k + 1) * num_classes
+    num_instances = heat.shape[1]
+    num_pairs = (num_instances + 1) * num_classes
     pairs = pair_with_class(instance, semantic, num_classes)
-    counts = ops.reshape(count_segments(pairs, num_pairs), (-1, top_k + 1, num_classes))
+    counts = ops.reshape(count_segments(pairs, num_pairs), (-1, num_instances + 1, num_classes))
     ids = panoptic_ids(counts, things, label_divisor, ignore_label, stuff_area_limit)
-    weights = ops.where(is_thing, ops.pad(heat, [[0, 0], [1, 0]])[:, :, None], 1.0)
+    weights = ops.where(class_mask(things, num_classes), ops.pad(heat, [[0, 0], [1, 0]])[:, :, None], 1.0)
     weights = ops.where(ids == ignore_label * label_divisor, 0.0, weights)
-    return {
-        "panoptic": look_up(ops.reshape(ids, (-1, num_pairs)), pairs),
-        "semantic": semantic,
-        "instance": instance,
-        "score": probability * look_up(ops.reshape(weights, (-1, num_pairs)), pairs),
-        "centers": ops.concatenate([ops.cast(centers, "float32"), heat[..., None]], axis=-1),
-    }
+    panoptic = look_up(ops.reshape(ids, (-1, num_pairs)), pairs)
+    return panoptic, probability * look_up(ops.reshape(weights, (-1, num_pairs)), pairs)
 
 
-_SETTINGS = (
-    "things",
-    "label_divisor",
-    "ignore_label",
-    "center_threshold",
-    "nms_kernel",
-    "top_k",
-    "stuff_area_limit",
-)
-_postprocess = compiled(_segment_panoptic, static=_SETTINGS)
 _classify_pixels = compiled(classify_pixels)
+_find_centers = compiled(find_centers, static=("threshold", "nms_kernel", "top_k"))
+_group_pixels = compiled(group_pixels)
+_CENTER_SETTINGS = ("center_threshold", "nms_kernel", "top_k")
+_MERGE_SETTINGS = ("things", "label_divisor", "ignore_label", "stuff_area_limit")
+_merge = compiled(_merge_with_score, static=(*_MERGE_SETTINGS, "num_classes"))
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -146,11 +132,27 @@ class PanopticPostprocessor(keras.layers.Layer):
 
     def call(self, heads):
         logits = heads["semantic_logits"]
+        semantic, probability = _classify_pixels(logits)
         if "center_heatmap" not in heads:
-            semantic, probability = _classify_pixels(logits)
             return {"semantic": semantic, "score": probability}
-        settings = {name: getattr(self, name) for name in _SETTINGS}
-        return _postprocess(logits, heads["center_heatmap"], heads["center_offset"], **settings)
+        centers, heat = _find_centers(
+            heads["center_heatmap"],
+            threshold=self.center_threshold,
+            nms_kernel=self.nms_kernel,
+            top_k=self.top_k,
+        )
+        num_classes = logits.shape[-1]
+        is_thing = ops.take(class_mask(self.things, num_classes), semantic)
+        instance = _group_pixels(centers, heat, heads["center_offset"], is_thing)
+        settings = {name: getattr(self, name) for name in _MERGE_SETTINGS}
+        panoptic, score = _merge(semantic, probability, instance, heat, num_classes=num_classes, **settings)
+        return {
+            "panoptic": panoptic,
+            "semantic": semantic,
+            "instance": instance,
+            "score": score,
+            "centers": ops.concatenate([ops.cast(centers, "float32"), heat[..., None]], axis=-1),
+        }
 
     def compute_output_spec(self, heads):
         batch, height, width, _ = heads["semantic_logits"].shape
@@ -163,7 +165,10 @@ class PanopticPostprocessor(keras.layers.Layer):
         return maps
 
     def get_config(self):
-        return {**super().get_config(), **{name: getattr(self, name) for name in _SETTINGS}}
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in (*_MERGE_SETTINGS, *_CENTER_SETTINGS)},
+        }
 
 
 def _integer(name, value, minimum):
