@@ -151,7 +151,9 @@ def _thing_indices(things, num_classes):
     if len(set(things)) != len(things):
         raise ValueError(f"`things` must be unique. Received: things={things}")
     if things and max(things) >= num_classes:
-        raise ValueError(f"`things` must be indices of the {num_classes} `classes`. Received: things={things}")
+        raise ValueError(
+            f"`things` must be indices of the {num_classes} `classes`. Received: things={things}"
+        )
     return tuple(sorted(things))
 
 
@@ -191,7 +193,9 @@ def generate_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(
         tuple(
             round(255 * channel)
-            for channel in colorsys.hls_to_rgb(i * golden_angle % 1.0, (0.58, 0.41, 0.72)[i % 3], 0.81 - 0.16 * (i % 2))
+            for channel in colorsys.hls_to_rgb(
+                i * golden_angle % 1.0, (0.58, 0.41, 0.72)[i % 3], 0.81 - 0.16 * (i % 2)
+            )
         )
         for i in range(count)
     )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_deeplab.data.runs import find_runs
 from keras_deeplab.labels import LabelSpace
+from keras_deeplab.runs import find_runs
 
 _MAX_INT32 = np.iinfo(np.int32).max
 

@@ -19,9 +19,9 @@ ARROWS = {
     "labels": set(),
     "progress": set(),
     "ops": set(),
-    "data.runs": set(),
-    "segments": {"data.runs", "labels"},
-    "data": {"data.runs", "labels", "progress", "segments"},
+    "runs": set(),
+    "segments": {"labels", "runs"},
+    "data": {"labels", "progress", "runs", "segments"},
     "metrics": {"labels", "segments"},
     "visualization": {"labels", "segments"},
     "results": {"labels", "segments", "visualization", "data"},
@@ -38,7 +38,7 @@ ARROWS = {
     },
     "evaluation": {"data", "labels", "metrics", "progress", "results", "segments"},
 }  # fmt: skip
-NUMPY_ONLY = ["labels", "progress", "segments", "data.runs", "data", "metrics", "results", "visualization"]
+NUMPY_ONLY = ["labels", "progress", "segments", "runs", "data", "metrics", "results", "visualization"]
 
 
 def part_of(module):

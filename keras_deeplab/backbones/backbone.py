@@ -48,7 +48,9 @@ class Backbone(keras_hub.models.Backbone):
         table = _variants()
         classes = {c.__name__: c for c in _subclasses(Backbone)}
         if name not in cls.variants():
-            raise ValueError(f"{cls.__name__} has no variant {name!r}. Variants: {', '.join(cls.variants())}.")
+            raise ValueError(
+                f"{cls.__name__} has no variant {name!r}. Variants: {', '.join(cls.variants())}."
+            )
         arguments = dict(table[name])
         return classes[arguments.pop("backbone")](**{**arguments, **overrides})
 

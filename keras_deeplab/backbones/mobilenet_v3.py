@@ -94,9 +94,7 @@ def _inverted_bottleneck(inputs, block, grid_stride, atrous_rate, name, options)
     x = inputs
     activation = block["activation"]
     if block["expanded_filters"] != inputs.shape[-1]:
-        x = Convolution(
-            block["expanded_filters"], activation=activation, name=f"{name}_expand", **options
-        )(x)
+        x = Convolution(block["expanded_filters"], activation=activation, name=f"{name}_expand", **options)(x)
     expanded = DepthwiseConvolution(
         block["kernel_size"],
         strides=grid_stride,
@@ -108,7 +106,9 @@ def _inverted_bottleneck(inputs, block, grid_stride, atrous_rate, name, options)
     x = expanded
     if block["squeeze_excite"]:
         x = SqueezeExcite(
-            make_divisible(block["expanded_filters"] / 4), name=f"{name}_squeeze_excite", dtype=options["dtype"]
+            make_divisible(block["expanded_filters"] / 4),
+            name=f"{name}_squeeze_excite",
+            dtype=options["dtype"],
         )(x)
     x = Convolution(block["filters"], name=f"{name}_project", **options)(x)
     # A block whose stride turned into dilation still counts as strided: it has no shortcut.

@@ -9,6 +9,7 @@ _MODULES = {
     "Pipeline": "pipeline",
     "RandomScaleCrop": "transforms",
     "ResizeToFit": "transforms",
+    "StreetScenes": "synthetic",
     "Window": "transforms",
     "list_images": "images",
     "panoptic_targets": "targets",

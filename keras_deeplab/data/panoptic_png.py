@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_deeplab.data.runs import find_runs
 from keras_deeplab.labels import LabelSpace
+from keras_deeplab.runs import find_runs
 
 
 def decode_segment_ids(colors: np.ndarray) -> np.ndarray:

@@ -202,12 +202,13 @@ class ResizeToFit:
         return Window(fit_size(image_size, self.size), 0, 0, self.size)
 
 
-def fit_size(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The largest size with the aspect ratio of `image_size` that fits into `size`, never enlarged.
+def fit_size(image_size: tuple[int, int], size: tuple[int, int], enlarge: bool = False) -> tuple[int, int]:
+    """The largest size with the aspect ratio of `image_size` that fits into `size`.
 
     Args:
         image_size: `(height, width)` of an image.
         size: `(height, width)` to fit into.
+        enlarge: bool. Whether smaller images grow; otherwise they keep their size.
 
     Returns:
         `(height, width)`.
@@ -218,7 +219,7 @@ def fit_size(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, i
     ```
     """
     scale = min(np.float32(limit) / np.float32(side) for side, limit in zip(image_size, size, strict=True))
-    return tuple(image_size) if scale >= 1 else _scaled(image_size, scale)
+    return tuple(image_size) if scale >= 1 and not enlarge else _scaled(image_size, scale)
 
 
 def sample_size(sample: dict) -> tuple[int, int]:

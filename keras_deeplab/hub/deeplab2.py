@@ -80,8 +80,7 @@ def load_weights(model: keras.Model, reader: Mapping[str, np.ndarray]) -> None:
     available = {
         key.removesuffix(_SUFFIX): key
         for key in reader
-        if not _NOT_WEIGHTS.search(key)
-        and (not isinstance(model, Backbone) or key.startswith("encoder/"))
+        if not _NOT_WEIGHTS.search(key) and (not isinstance(model, Backbone) or key.startswith("encoder/"))
     }
     wanted = checkpoint_keys(model)
     missing = sorted(key for key in wanted if key not in available)

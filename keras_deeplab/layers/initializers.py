@@ -36,8 +36,12 @@ class ScaledNormal(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None, **kwargs):
         # Cutting off makes the numbers narrower; the divisor is what is left of the deviation.
-        deviation = self.scale if self.fan is None else math.sqrt(self.scale / self._fan_size(shape)) / 0.8796256
-        return ops.convert_to_tensor(deviation * _truncated_normal(shape), dtype=dtype or keras.config.floatx())
+        deviation = (
+            self.scale if self.fan is None else math.sqrt(self.scale / self._fan_size(shape)) / 0.8796256
+        )
+        return ops.convert_to_tensor(
+            deviation * _truncated_normal(shape), dtype=dtype or keras.config.floatx()
+        )
 
     def _fan_size(self, shape):
         receptive_field = math.prod(shape[:-2])

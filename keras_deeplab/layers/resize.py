@@ -10,7 +10,7 @@ from keras_deeplab.ops.resize import resize_bilinear, resize_offsets
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
 class ResizeLike(keras.layers.Layer):
-    """Bilinear resizing to the height and width of a second tensor: (b, h, w, c), (b, H, W, _) -> (b, H, W, c).
+    """Bilinear resizing to the size of a second tensor: (b, h, w, c), (b, H, W, _) -> (b, H, W, c).
 
     Args:
         displacements: bool. The values are displacements in pixels and grow with the grid.

@@ -11,8 +11,9 @@ from keras_deeplab.layers.convolution import Convolution
 class InceptionStem(keras.layers.Layer):
     """Three 3x3 convolutions, the first strided: (b, h, w, c) -> (b, ceil(h/2), ceil(w/2), 2 * filters).
 
-    The output is unactivated, the blocks activate their input. Takes the place of ResNet's 7x7 convolution in ResNet-50-beta (Szegedy et al. 2016, arXiv 1602.07261,
-    as used by Chen et al. 2018, arXiv 1802.02611).
+    The output is unactivated, since the blocks activate their input. Takes the place of ResNet's 7x7
+    convolution in ResNet-50-beta (Szegedy et al. 2016, arXiv 1602.07261, as used by Chen et al. 2018,
+    arXiv 1802.02611).
 
     Args:
         filters: int. Channels of the first two convolutions; the last has twice as many.

@@ -32,7 +32,9 @@ def mean_of_hardest(losses, top_k: float = 1.0):
     """
     size = losses.shape[1:]
     count = -1 if None in size else math.prod(size)
-    losses = ops.reshape(losses, (-1, count)) if count != -1 else ops.reshape(losses, (ops.shape(losses)[0], -1))
+    losses = (
+        ops.reshape(losses, (-1, count)) if count != -1 else ops.reshape(losses, (ops.shape(losses)[0], -1))
+    )
     if top_k < 1.0:
         if count == -1:
             raise ValueError("A loss with `top_k` below 1 needs images of a fixed size.")

@@ -15,6 +15,7 @@ from keras_deeplab.results import Segmentation
 
 PIXEL_MAPS = ("panoptic", "semantic", "instance", "score", "depth")
 
+
 def segment_images(model, x, batch_size: int = 1, progress: bool = True):
     """Segments one image or many; see `Segmenter.segment`."""
     if isinstance(x, (str, os.PathLike)) and pathlib.Path(x).is_dir():
@@ -24,7 +25,9 @@ def segment_images(model, x, batch_size: int = 1, progress: bool = True):
     if _is_image(x):
         return next(_segment_each(model, [x], 1))
     if not isinstance(x, Iterable):
-        raise ValueError(f"Cannot segment a {type(x).__name__}. Pass a path, a PIL image, an array or a list.")
+        raise ValueError(
+            f"Cannot segment a {type(x).__name__}. Pass a path, a PIL image, an array or a list."
+        )
     results = _segment_each(model, x, batch_size)
     total = len(x) if hasattr(x, "__len__") else None
     return progress_bar(results, total, "Segmenting") if progress else results

@@ -9,11 +9,9 @@ import keras_hub
 import numpy as np
 
 from keras_deeplab.data.resize import resize_bilinear, resize_nearest
-from keras_deeplab.ops.resize import scale_dimension
+from keras_deeplab.data.transforms import IMAGE_PADDING, fit_size
 
 RESIZE_RULES = ("shrink", "fit", "none")
-# Becomes 0 when pixels are normalised to [-1, 1].
-PAD_VALUE = 127.5
 
 
 class Placement(NamedTuple):
@@ -84,10 +82,8 @@ class SegmenterPreprocessor(keras_hub.models.Preprocessor):
             -(-(n - 1) // self.size_divisor) * self.size_divisor + 1 for n in (h, w)
         )
         resized = self._fitting_size((h, w), target)
-        pixels = np.full((*target, 3), PAD_VALUE, np.float32)
-        pixels[: resized[0], : resized[1]] = (
-            image if resized == (h, w) else resize_bilinear(image, resized)
-        )
+        pixels = np.full((*target, 3), IMAGE_PADDING, np.float32)
+        pixels[: resized[0], : resized[1]] = image if resized == (h, w) else resize_bilinear(image, resized)
         return pixels, Placement((h, w), resized)
 
     def restore(self, pixel_map: np.ndarray, placement: Placement) -> np.ndarray:
@@ -104,17 +100,14 @@ class SegmenterPreprocessor(keras_hub.models.Preprocessor):
         return resize_nearest(pixel_map[:h, :w], placement.original)
 
     def _fitting_size(self, size, target):
-        scale = min((t - 1) / max(n - 1, 1) for n, t in zip(size, target, strict=True))
-        if all(n <= t for n, t in zip(size, target, strict=True)) and self.resize != "fit":
-            return size
-        if self.resize == "none":
+        resized = fit_size(size, target, enlarge=self.resize == "fit")
+        if self.resize == "none" and resized != size:
             raise ValueError(
-                f"The image has {size[0]}x{size[1]} pixels, the network takes at most {target[0]}x{target[1]}. "
+                f"The image has {size[0]}x{size[1]} pixels, the network takes at most "
+                f"{target[0]}x{target[1]}. "
                 'Use `resize="shrink"`, or build the model with a larger `image_shape`.'
             )
-        return tuple(
-            min(max(scale_dimension(n, scale), 1), t) for n, t in zip(size, target, strict=True)
-        )
+        return resized
 
     def get_config(self):
         return {

@@ -60,7 +60,10 @@ def group_all_pixels(centers, scores, y, x, mask):
     """`group_pixels` on any backend, from the votes' coordinates `(b, h, w)`; compiles everywhere."""
     used = scores > 0
     centers = ops.where(used[..., None], ops.cast(centers, "float32"), float("inf"))
-    most_used = ops.max(ops.sum(ops.cast(used, "int32"), axis=-1))
+    if keras.backend.backend() == "torch":
+        most_used = centers.shape[1]  # Loops of torch are unrolled, so their length must not be a tensor.
+    else:
+        most_used = ops.max(ops.sum(ops.cast(used, "int32"), axis=-1))
     exists = ops.logical_and(mask, used[:, 0, None, None])
     return ops.where(exists, nearest_center(centers, most_used, y, x) + 1, 0)
 

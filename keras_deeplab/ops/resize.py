@@ -114,7 +114,9 @@ def _enlarge_axis(images, factor, axis):
     second = _slice_axis(images, 1, n, axis)
     fractions = [step / factor for step in range(factor)]
     steps = [first if f == 0 else first + (second - first) * f for f in fractions]
-    between = ops.reshape(ops.stack(steps, axis=axis + 1), [*shape[:axis], (n - 1) * factor, *shape[axis + 1 :]])
+    between = ops.reshape(
+        ops.stack(steps, axis=axis + 1), [*shape[:axis], (n - 1) * factor, *shape[axis + 1 :]]
+    )
     return ops.concatenate([between, _slice_axis(images, n - 1, n, axis)], axis=axis)
 
 

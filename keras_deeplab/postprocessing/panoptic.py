@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 import keras
@@ -172,6 +173,6 @@ class PanopticPostprocessor(keras.layers.Layer):
 
 
 def _integer(name, value, minimum):
-    if isinstance(value, bool) or int(value) != value or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {value!r}")
     return int(value)

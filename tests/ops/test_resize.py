@@ -56,7 +56,9 @@ def test_nearest_rounds_half_up(h, w, new_h, new_w):
         np.floor(np.arange(m, dtype=np.float32) * s + np.float32(0.5)).astype(int)
         for m, s in zip((new_h, new_w), scales, strict=True)
     )
-    np.testing.assert_array_equal(NUMPY(resize_nearest(images, (new_h, new_w)))[0], images[0][rows][:, columns])
+    np.testing.assert_array_equal(
+        NUMPY(resize_nearest(images, (new_h, new_w)))[0], images[0][rows][:, columns]
+    )
 
 
 def test_half_way_takes_the_later_sample():
@@ -74,6 +76,8 @@ def test_corners_stay_in_place():
     np.testing.assert_allclose(result[:, ::11, ::8], images[:, ::4, ::6], atol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "scale", "expected"), [(1025, 1 / 16, 65), (641, 0.25, 161), (1, 1 / 32, 1)])
+@pytest.mark.parametrize(
+    ("size", "scale", "expected"), [(1025, 1 / 16, 65), (641, 0.25, 161), (1, 1 / 32, 1)]
+)
 def test_scale_dimension(size, scale, expected):
     assert scale_dimension(size, scale) == expected

@@ -3,20 +3,22 @@
     python tools/benchmarks/postprocessing.py                      # every installed backend
     KERAS_BACKEND=jax python tools/benchmarks/postprocessing.py    # one backend, in this process
 
-Prints medians in milliseconds, as wall time (and CPU time of all threads, which other processes on the
-machine disturb less):
+Prints medians in milliseconds, as wall time and, in brackets, CPU time of all threads, which other
+processes on the machine disturb less. torch's threads wait for each other by spinning: on a busy machine
+set OMP_NUM_THREADS=1.
 
-- `first`: the first call, with compilation; `whole`: all heads to all maps; `grouping`: that part alone.
-- `matrix`: grouping as DeepLab2 and detectron2 do it, [centres, pixels] distances and their argmin, in a
+- first: the first call, with compilation. whole: all heads to all maps. grouping: that step alone.
+- memory: the peak of resident memory while grouping, above that before, in MB.
+- matrix: grouping as DeepLab2 and detectron2 do it, [centres, pixels] distances and their argmin, in a
   graph on TensorFlow, jitted on JAX, eager on torch. Only this step, no other post-processing.
-- `ratio`: matrix / grouping, and matrix / whole.
-- `memory`: the peak of resident memory above the inputs while grouping, in MB.
+- ratio: matrix / grouping, and matrix / whole. differing: share of pixels with another centre.
 
 Scenes: "street" has about 30 % thing pixels that point to their centres within a few pixels; "random"
 has only thing pixels, and they point anywhere.
 """
 
 import argparse
+import ctypes
 import importlib.util
 import os
 import pathlib
@@ -76,14 +78,16 @@ def matrix_grouping(centers, offset):
     from keras import ops
 
     height, width, _ = offset.shape
-    y, x = ops.meshgrid(ops.arange(height, dtype="float32"), ops.arange(width, dtype="float32"), indexing="ij")
+    y, x = ops.meshgrid(
+        ops.arange(height, dtype="float32"), ops.arange(width, dtype="float32"), indexing="ij"
+    )
     points = ops.reshape(ops.stack([y, x], axis=-1) + offset, (1, -1, 2))
     distances = ops.norm(ops.cast(centers, "float32")[:, None] - points, axis=-1)
     return ops.reshape(ops.argmin(distances, axis=0), (height, width))
 
 
 def compile_graph(function):
-    """How the backend runs a function at its best without fusing the matrix away by hand."""
+    """The function as a user of the backend would run it."""
     import keras
 
     if keras.backend.backend() == "tensorflow":
@@ -118,19 +122,19 @@ def resident():
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-def peak_memory(function, before):
-    """Highest resident memory during a call, in MB above `before`; None where Linux cannot tell."""
-    try:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return None
+def peak_memory(function):
+    """Highest resident memory during a call above that before it, in MB. Linux only."""
+    ctypes.CDLL(None).malloc_trim(0)
+    before = resident()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
     function()
     status = pathlib.Path("/proc/self/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024 / 1e6 - before
 
 
-def benchmark(args):
+def benchmark_scene(kind, count, args):
+    """One row of the table."""
     import keras
     from keras import ops
 
@@ -138,44 +142,29 @@ def benchmark(args):
     from keras_deeplab.ops.grouping import group_pixels
     from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
 
-    backend = keras.backend.backend()
+    scene = make_scene(kind, *args.size, count, np.random.default_rng(0))
+    heads = {name: ops.convert_to_tensor(value) for name, value in scene.items()}
+    postprocessor = PanopticPostprocessor(THINGS, top_k=args.top_k)
+    first, wall, cpu = measure(lambda: postprocessor(heads), args.runs)
+    maps = {name: ops.convert_to_numpy(value) for name, value in postprocessor(heads).items()}
+    found = int((maps["centers"][..., 2] > 0).sum())
+
+    centers, scores = maps["centers"][..., :2], maps["centers"][..., 2]
+    mask = np.isin(maps["semantic"], THINGS)
+    inputs = [ops.convert_to_tensor(value) for value in (centers, scores, scene["center_offset"], mask)]
     group = compiled(group_pixels)
-    matrix = compile_graph(matrix_grouping)
-    for kind in args.scenes:
-        for count in args.centers:
-            rng = np.random.default_rng(0)
-            scene = make_scene(kind, *args.size, count, rng)
-            heads = {name: ops.convert_to_tensor(value) for name, value in scene.items()}
-            postprocessor = PanopticPostprocessor(THINGS, top_k=args.top_k)
-            maps = {name: ops.convert_to_numpy(value) for name, value in postprocessor(heads).items()}
-            centers = ops.convert_to_tensor(maps["centers"][..., :2])
-            scores = ops.convert_to_tensor(maps["centers"][..., 2])
-            mask = ops.convert_to_tensor(np.isin(maps["semantic"], THINGS))
-            found = int((maps["centers"][..., 2] > 0).sum())
-
-            def run_grouping(inputs=(centers, scores, heads["center_offset"], mask)):
-                return np.asarray(group(*inputs))
-
-            before = resident()
-            run_grouping()
-            memory = peak_memory(run_grouping, before)
-            _, group_wall, group_cpu = measure(run_grouping, args.runs)
-            keras.backend.clear_session()
-            first, wall, cpu = measure(lambda p=postprocessor, h=heads: p(h), args.runs)
-            row = f"{backend:10} {kind:6} {found:4} centres"
-            row += f" | whole {wall:6.0f} ({cpu:6.0f}) | grouping {group_wall:6.0f} ({group_cpu:6.0f})"
-            row += f" | memory {memory:4.0f}"
-            if args.matrix_runs:
-                used = centers[0, :found]
-                expected = np.asarray(matrix(used, heads["center_offset"][0])) + 1
-                differing = np.mean(np.where(maps["instance"][0] > 0, maps["instance"][0] != expected, False))
-                _, full_wall, full_cpu = measure(
-                    lambda c=used, o=heads["center_offset"][0]: matrix(c, o), args.matrix_runs
-                )
-                row += f" | matrix {full_wall:6.0f} ({full_cpu:6.0f})"
-                row += f" | ratio {full_wall / group_wall:4.0f} {full_wall / wall:4.0f}"
-                row += f" | differing {differing:.1e}"
-            print(row, flush=True)
+    _, group_wall, group_cpu = measure(lambda: group(*inputs), args.runs)
+    memory = peak_memory(lambda: np.asarray(group(*inputs)))
+    row = f"{keras.backend.backend():10} {kind:6} {found:7} | {first:6.0f} | {wall:5.0f} ({cpu:5.0f})"
+    row += f" | {group_wall:5.0f} ({group_cpu:5.0f}) | {memory:6.0f}"
+    if args.matrix_runs:
+        matrix = compile_graph(matrix_grouping)
+        used, offset = ops.convert_to_tensor(centers[0, :found]), heads["center_offset"][0]
+        nearest = np.where(mask[0], np.asarray(matrix(used, offset)) + 1, 0)
+        _, full_wall, full_cpu = measure(lambda: matrix(used, offset), args.matrix_runs)
+        row += f" | {full_wall:6.0f} ({full_cpu:6.0f}) | {full_cpu / group_cpu:5.0f} {full_cpu / cpu:5.0f}"
+        row += f" | {np.mean(nearest != maps['instance'][0]):.0e}"
+    print(row, flush=True)
 
 
 def main():
@@ -188,7 +177,11 @@ def main():
     parser.add_argument("--matrix-runs", type=int, default=2, help="0 leaves the matrix out")
     args = parser.parse_args()
     if "KERAS_BACKEND" in os.environ:
-        benchmark(args)
+        print("backend    scene  centres |  first | whole         | grouping      | memory", end="")
+        print(" | matrix          | ratio of CPU | differing" * bool(args.matrix_runs))
+        for kind in args.scenes:
+            for count in args.centers:
+                benchmark_scene(kind, count, args)
         return
     for backend in BACKENDS:
         if importlib.util.find_spec(backend):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_deeplab.data.runs import find_runs
+from keras_deeplab.runs import find_runs
 
 
 def test_runs_do_not_cross_rows():
