@@ -64,6 +64,11 @@ class ASPP(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape):
+        if self.pooling_window is not None and None in input_shape[1:3]:
+            raise ValueError(
+                "ASPP with a `pooling_window` needs a fixed image size. Give the backbone an `image_shape` "
+                "with height and width, or use `pooling_window=None`."
+            )
         for layer in (*self.branches, self.pool):
             layer.build(input_shape)
         self.project.build((*input_shape[:-1], (len(self.branches) + 1) * self.filters))
@@ -81,13 +86,8 @@ class ASPP(keras.layers.Layer):
     def _average(self, inputs):
         size = tuple(inputs.shape[1:3])
         window = self.pooling_window
-        if window is None or (None not in size and all(w >= n for w, n in zip(window, size, strict=True))):
+        if window is None or all(w >= n for w, n in zip(window, size, strict=True)):
             return ops.mean(inputs, axis=(1, 2), keepdims=True)
-        if None in size:
-            raise ValueError(
-                "ASPP with a `pooling_window` needs a fixed image size. Give the backbone an `image_shape` "
-                "with height and width, or use `pooling_window=None`."
-            )
         window = tuple(min(w, n) for w, n in zip(window, size, strict=True))
         return ops.average_pool(inputs, window, strides=1, padding="valid", data_format="channels_last")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-# Rows that torch works on at a time, so that their exponentials stay in cache.
-_ROWS = 128
+# Rows worked on at a time, so that intermediate values stay in cache.
+_TORCH_ROWS = 128
+_JAX_ROWS = 32
 
 
 def classify_pixels(logits):
@@ -24,10 +25,20 @@ def classify_pixels(logits):
     ```
     """
     logits = ops.convert_to_tensor(logits)
-    if keras.backend.backend() != "torch":
-        return _scan_classes(ops.cast(logits, "float32"))
-    parts = [_reduce_classes(rows) for rows in logits.split(_ROWS, dim=1)]
-    return tuple(ops.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    if keras.backend.backend() == "torch":
+        parts = [_reduce_classes(rows) for rows in logits.split(_TORCH_ROWS, dim=1)]
+        return tuple(ops.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    if keras.backend.backend() == "jax":
+        return _scan_classes_in_slices(ops.cast(logits, "float32"))
+    return _scan_classes(ops.cast(logits, "float32"))
+
+
+def _scan_classes_in_slices(logits):
+    """A loop over slices of the images, because XLA repeats the scan in each consumer of an open one."""
+    batch, height, width, num_classes = logits.shape
+    rows = next(n for n in range(_JAX_ROWS, 0, -1) if height % n == 0)
+    maps = ops.map(_scan_classes, ops.reshape(logits, (-1, rows, width, num_classes)))
+    return tuple(ops.reshape(values, (batch, height, width)) for values in maps)
 
 
 def _scan_classes(logits):

@@ -11,8 +11,8 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     """Compiles a function of tensors with XLA on TensorFlow and JAX; returns it unchanged on torch.
 
     Eager calls, and TensorFlow's `predict` on a CPU, run one operation at a time, each a pass over
-    memory. A compiled function can be called eagerly, from graphs and from other compiled functions,
-    which do not compute its results over again. Each new set of shapes is compiled once.
+    memory. A compiled function can be called eagerly, from graphs and from other compiled functions.
+    Each new set of shapes is compiled once.
 
     Args:
         function: callable. Takes and returns nests of tensors.
@@ -32,11 +32,7 @@ def compiled(function: Callable, static: Sequence[str] = ()) -> Callable:
     if backend == "jax":
         import jax
 
-        def keep_results(*args, **kwargs):
-            # Without the barrier XLA merges the function into each consumer and runs it for each.
-            return jax.lax.optimization_barrier(function(*args, **kwargs))
-
-        return jax.jit(keep_results, static_argnames=tuple(static))
+        return jax.jit(function, static_argnames=tuple(static))
     if backend == "tensorflow":
         import tensorflow as tf
 

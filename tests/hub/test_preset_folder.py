@@ -1,0 +1,102 @@
+"""Preset folders: keras-hub's format, complete or not there, clear errors for damage."""
+
+import json
+import pathlib
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from keras_deeplab.backbones import Backbone, MobileNetV3Backbone
+from keras_deeplab.hub import preset_folder
+from keras_deeplab.models import PanopticDeepLab, Segmenter
+
+
+@pytest.fixture(scope="module")
+def model():
+    backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(33, 33, 3))
+    return PanopticDeepLab(backbone, aspp_filters=8, semantic_filters=8, instance_filters=8)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    return tmp_path / "preset"
+
+
+def test_keras_hub_loads_the_backbone(model, folder):
+    backbone = keras_hub.models.Backbone.from_preset(str(folder))
+    assert type(backbone) is MobileNetV3Backbone
+    for ours, theirs in zip(model.backbone.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
+
+
+def test_metadata_counts_the_parameters(model, folder):
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["parameter_count"] == model.backbone.count_params()
+
+
+def test_other_files_in_the_folder_survive(model, folder):
+    (folder / "README.md").write_text("mine")
+    model.save_to_preset(folder)
+    assert (folder / "README.md").read_text() == "mine"
+
+
+def test_a_failed_save_leaves_the_old_preset(model, folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(preset_folder, "_write_backbone", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.save_to_preset(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["preset"]
+
+
+def test_a_file_is_not_a_folder(model, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match="taken.*not a folder"):
+        model.save_to_preset(tmp_path / "taken")
+
+
+def damage(folder, name, content):
+    path = pathlib.Path(folder) / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("task.json", None, "holds a backbone alone"),
+        ("task.json", b"{", "Cannot read .*task.json"),
+        ("model.weights.h5", None, "model.weights.h5 is missing"),
+        ("model.weights.h5", b"not hdf5", "Cannot read the weights in .*model.weights.h5"),
+        ("task.weights.h5", None, "task.weights.h5 is missing"),
+        ("task.weights.h5", b"", "Cannot read the weights in .*task.weights.h5"),
+    ],
+)
+def test_damage_is_named(folder, name, content, message):
+    damage(folder, name, content)
+    with pytest.raises(ValueError, match=message):
+        Segmenter.from_preset(folder)
+
+
+def test_an_unknown_class_is_named(folder):
+    task = json.loads((folder / "task.json").read_text())
+    task["registered_name"] = "elsewhere>Model"
+    (folder / "task.json").write_text(json.dumps(task))
+    with pytest.raises(ValueError, match="unknown class 'elsewhere>Model'"):
+        Segmenter.from_preset(folder)
+
+
+def test_large_weights_are_sharded(model, tmp_path):
+    model.save_to_preset(tmp_path / "sharded", max_shard_size=0.002)
+    assert len(list((tmp_path / "sharded").glob("model_*.weights.h5"))) > 1
+    copy = Segmenter.from_preset(tmp_path / "sharded")
+    for ours, theirs in zip(model.weights, copy.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
