@@ -182,7 +182,12 @@ def _deserialize(config, cls, folder):
             f"The preset {str(folder)!r} holds a {found.__name__}, not a {cls.__name__}. "
             f"Use {found.__name__}.from_preset."
         )
-    return keras.saving.deserialize_keras_object(config)
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except TypeError as error:
+        # Keras quotes the whole configuration twice; its last words say what is wrong.
+        reason = str(error).rsplit("Exception encountered:", 1)[-1].split("Full object config")[0].strip()
+        raise ValueError(f"Cannot build the {found.__name__} of the preset {str(folder)!r}: {reason}") from error
 
 
 def _load_backbone_weights(backbone, folder):

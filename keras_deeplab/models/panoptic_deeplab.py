@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from keras_deeplab.backbones import Backbone
 from keras_deeplab.decoders.panoptic import PanopticDecoder, PredictionHead
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
 from keras_deeplab.layers.resize import ResizeLike
@@ -69,6 +70,8 @@ class PanopticDeepLab(Segmenter):
         batch_norm_epsilon: float | None = None,
         **kwargs,
     ):
+        if not isinstance(backbone, Backbone):
+            raise ValueError(f"`backbone` must be a `Backbone` of this package. Received: {backbone!r}")
         label_space = LabelSpace.create(label_space)
         options = {
             "batch_norm_momentum": backbone.batch_norm_momentum,
