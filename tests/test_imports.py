@@ -29,7 +29,7 @@ ARROWS = {
     "losses": {"labels", "ops"},
     "postprocessing": {"labels", "layers", "ops"},
     "hub.registry": {"version"},
-    "hub.preset_folder": {"version"},
+    "hub.preset_folder": {"labels", "version"},
     "backbones": {"hub.preset_folder", "hub.registry", "layers", "ops"},
     "decoders": {"backbones", "layers", "ops"},
     "models": {

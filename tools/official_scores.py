@@ -32,15 +32,19 @@ def mean_iou(data, split, predictions):
     """Mean class IoU by cityscapesscripts, against the official labelIds PNGs."""
     os.environ["CITYSCAPES_DATASET"] = str(data)
     os.environ["CITYSCAPES_RESULTS"] = str(predictions / "semantic")
-    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as scripts
+    from cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling import (
+        args,
+        evaluateImgLists,
+        getPrediction,
+    )
 
     # Its instance-weighted score needs a function that current numpy no longer has; the IoU does not.
-    scripts.args.evalInstLevelScore = False
-    scripts.args.quiet = True
-    scripts.args.JSONOutput = False
+    args.evalInstLevelScore = False
+    args.quiet = True
+    args.JSONOutput = False
     truths = sorted(map(str, (data / "gtFine" / split).glob("*/*_gtFine_labelIds.png")))
-    predicted = [scripts.getPrediction(scripts.args, path) for path in truths]
-    return {"miou": scripts.evaluateImgLists(predicted, truths, scripts.args)["averageScoreClasses"]}
+    predicted = [getPrediction(args, path) for path in truths]
+    return {"miou": evaluateImgLists(predicted, truths, args)["averageScoreClasses"]}
 
 
 def main():

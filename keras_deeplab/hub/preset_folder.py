@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_deeplab.labels import LabelSpace
 from keras_deeplab.version import __version__
 
 CONFIG_FILE = "config.json"
@@ -92,7 +93,9 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
         folder: path of a preset folder.
         cls: the class that the caller expects, or a base class of it.
         load_weights: bool.
-        overrides: constructor arguments to replace; `image_shape` and `output_stride` reach the backbone.
+        overrides: constructor arguments to replace; `image_shape` and `output_stride` reach the backbone,
+            a `label_space` the postprocessor. With other classes, weights that do not fit start fresh, and
+            a warning names their layers.
 
     Returns:
         An instance of `cls`.
@@ -114,12 +117,22 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
                 arguments["preprocessor"]["config"]["image_size"] = size
     if "dtype" in overrides:
         arguments["backbone"]["config"]["dtype"] = overrides["dtype"]
+    if "label_space" in overrides:
+        space = overrides["label_space"] = LabelSpace.create(overrides["label_space"])
+        arguments["postprocessor"]["config"].update(
+            things=space.things, label_divisor=space.label_divisor, ignore_label=space.ignore_label
+        )
     arguments.update(overrides)
     task = _deserialize(config, cls, folder)
     if load_weights:
         _load_backbone_weights(task.backbone, folder)
         with _damage_named(folder / TASK_WEIGHTS_FILE), _without_optimizer(task):
-            task.load_task_weights(str(folder / TASK_WEIGHTS_FILE))
+            keras.saving.load_weights(
+                task,
+                str(folder / TASK_WEIGHTS_FILE),
+                skip_mismatch="label_space" in overrides,
+                objects_to_skip=list(task.backbone._flatten_layers()),
+            )
     return task
 
 
@@ -187,7 +200,9 @@ def _deserialize(config, cls, folder):
     except TypeError as error:
         # Keras quotes the whole configuration twice; its last words say what is wrong.
         reason = str(error).rsplit("Exception encountered:", 1)[-1].split("Full object config")[0].strip()
-        raise ValueError(f"Cannot build the {found.__name__} of the preset {str(folder)!r}: {reason}") from error
+        raise ValueError(
+            f"Cannot build the {found.__name__} of the preset {str(folder)!r}: {reason}"
+        ) from error
 
 
 def _load_backbone_weights(backbone, folder):

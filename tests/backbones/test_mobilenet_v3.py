@@ -14,9 +14,7 @@ from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone, SqueezeExc
     [("mobilenet_v3_small", (16, 16, 88, 144, 576)), ("mobilenet_v3_large", (16, 72, 120, 672, 960))],
 )
 def test_features_keep_their_names_at_every_output_stride(variant, channels, output_stride):
-    backbone = MobileNetV3Backbone.from_variant(
-        variant, output_stride=output_stride, image_shape=(65, 97, 3)
-    )
+    backbone = MobileNetV3Backbone.from_variant(variant, output_stride=output_stride, image_shape=(65, 97, 3))
     for level, filters in enumerate(channels, start=1):
         stride = min(2**level, output_stride)
         expected = (64 // stride + 1, 96 // stride + 1, filters)

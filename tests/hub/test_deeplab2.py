@@ -75,4 +75,6 @@ def test_a_real_checkpoint_loads(backbone, checkpoint):
     reader = tf.train.load_checkpoint(str(next(folder.glob("*.index"))).removesuffix(".index"))
     load_weights(backbone, {k: reader.get_tensor(k) for k in reader.get_variable_to_shape_map()})
     kernel = keras.ops.convert_to_numpy(backbone.get_layer("stem").convolution.kernel)
-    np.testing.assert_array_equal(kernel, checkpoint["encoder/_blocks/0/_conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"])
+    np.testing.assert_array_equal(
+        kernel, checkpoint["encoder/_blocks/0/_conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
+    )

@@ -58,7 +58,7 @@ def test_a_failed_save_leaves_the_old_preset(model, folder, monkeypatch):
 
 def test_a_file_is_not_a_folder(model, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ValueError, match="taken.*not a folder"):
+    with pytest.raises(ValueError, match=r"taken.*not a folder"):
         model.save_to_preset(tmp_path / "taken")
 
 

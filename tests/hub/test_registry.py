@@ -25,7 +25,7 @@ def test_an_embedded_preset_is_found_by_name(tmp_path, monkeypatch):
 
 def test_the_error_lists_what_was_tried(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="has no config.json") as error:
+    with pytest.raises(ValueError, match=r"has no config\.json") as error:
         registry.resolve(tmp_path / "empty")
     assert "package: not among the built-in presets" in str(error.value)
     assert "save_to_preset" in str(error.value)

@@ -110,7 +110,7 @@ def test_bad_files_are_named(model, tmp_path):
     for name, content in cases.items():
         with pytest.raises(ValueError, match=name):
             segment_images(model, write(tmp_path / name, content))
-    with pytest.raises(ValueError, match="missing.png"):
+    with pytest.raises(ValueError, match=r"missing\.png"):
         segment_images(model, tmp_path / "missing.png")
 
 

@@ -18,7 +18,12 @@ def test_a_smaller_image_is_padded_below_and_on_the_right():
 
 @pytest.mark.parametrize(
     ("resize", "size", "resized"),
-    [("shrink", (20, 40), (10, 20)), ("shrink", (5, 8), (5, 8)), ("fit", (5, 8), (12, 20)), ("fit", (20, 5), (17, 4))],
+    [
+        ("shrink", (20, 40), (10, 20)),
+        ("shrink", (5, 8), (5, 8)),
+        ("fit", (5, 8), (12, 20)),
+        ("fit", (20, 5), (17, 4)),
+    ],
 )
 def test_rules_of_resizing(resize, size, resized):
     _, placement = SegmenterPreprocessor((17, 20), resize=resize).prepare(np.zeros((*size, 3), "uint8"))
@@ -36,7 +41,7 @@ def test_a_map_comes_back_at_the_images_size():
 
 
 def test_a_large_image_is_refused_where_resizing_is_off():
-    with pytest.raises(ValueError, match="30x10 pixels.*at most 17x33"):
+    with pytest.raises(ValueError, match=r"30x10 pixels.*at most 17x33"):
         SegmenterPreprocessor((17, 33), resize="none").prepare(np.zeros((30, 10, 3), "uint8"))
 
 
