@@ -132,6 +132,8 @@ class PanopticPostprocessor(keras.layers.Layer):
             )
 
     def call(self, heads):
+        # Maps have no gradient; without one, torch may work in place.
+        heads = {name: ops.stop_gradient(ops.convert_to_tensor(head)) for name, head in heads.items()}
         logits = heads["semantic_logits"]
         semantic, probability = _classify_pixels(logits)
         if "center_heatmap" not in heads:
