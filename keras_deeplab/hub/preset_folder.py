@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.version import __version__
@@ -127,12 +130,7 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
     if load_weights:
         _load_backbone_weights(task.backbone, folder)
         with _damage_named(folder / TASK_WEIGHTS_FILE), _without_optimizer(task):
-            keras.saving.load_weights(
-                task,
-                str(folder / TASK_WEIGHTS_FILE),
-                skip_mismatch="label_space" in overrides,
-                objects_to_skip=list(task.backbone._flatten_layers()),
-            )
+            _load_task_weights(task, folder / TASK_WEIGHTS_FILE, "label_space" in overrides)
     return task
 
 
@@ -211,6 +209,29 @@ def _load_backbone_weights(backbone, folder):
         path = folder / SHARDED_WEIGHTS_FILE
     with _damage_named(path):
         backbone.load_weights(str(path))
+
+
+def _load_task_weights(task, path, other_classes):
+    load = functools.partial(
+        keras.saving.load_weights, task, str(path), objects_to_skip=list(task.backbone._flatten_layers())
+    )
+    if not other_classes:
+        load()
+        return
+    kernels = [v for v in task.weights if v.name == "kernel"]
+    before = [keras.ops.convert_to_numpy(v) for v in kernels]
+    with warnings.catch_warnings():
+        # Keras prints the numbers of the first layer that does not fit, and no layer's place.
+        warnings.simplefilter("ignore")
+        load(skip_mismatch=True)
+    in_backbone = {id(v) for v in task.backbone.weights}
+    fresh = [
+        v.path.removesuffix("/kernel")
+        for v, old in zip(kernels, before, strict=True)
+        if id(v) not in in_backbone and np.array_equal(old, keras.ops.convert_to_numpy(v))
+    ]
+    if fresh:
+        warnings.warn(f"Layers that start fresh, for other classes: {', '.join(fresh)}", stacklevel=4)
 
 
 @contextlib.contextmanager

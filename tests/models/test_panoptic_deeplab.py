@@ -135,7 +135,7 @@ def test_other_classes_keep_every_weight_that_fits(trained, tmp_path):
     model, _ = trained
     model.save_to_preset(tmp_path / "preset")
     two = LabelSpace("two", classes=("background", "ball"), things=(1,), label_divisor=50)
-    with pytest.warns(UserWarning, match="semantic_head|predict"):
+    with pytest.warns(UserWarning, match="fresh, for other classes: semantic_head/predict$"):
         copy = PanopticDeepLab.from_preset(tmp_path / "preset", label_space=two)
     assert copy.label_space == two
     assert (copy.postprocessor.things, copy.postprocessor.label_divisor) == ((1,), 50)
