@@ -24,6 +24,8 @@ COMPONENTS = {
         r"(city_(flip|sigma3_noweights|crop|scale0\.7|eval_pad|eval_downsize_to_crop|all_things_crowd)"
         r"|synthetic_rounding)/(?!.*thing_id).*"
     ),
+    "c07_axial": r".*",
+    "c07_misc_layers": r".*",
     "c05_pq_miou": r"(hand|cityscapes_small_11imgs_one_empty|coco)/?.*",
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_deeplab.layers.batch_norm import BatchNormalization
 from keras_deeplab.layers.initializers import ScaledNormal
 from keras_deeplab.ops.depthwise import depthwise_convolution
 
@@ -62,7 +63,7 @@ class Convolution(keras.layers.Layer):
         self.convolution = self._make_convolution(use_bias=not batch_norm)
         self.batch_norm = None
         if batch_norm:
-            self.batch_norm = keras.layers.BatchNormalization(
+            self.batch_norm = BatchNormalization(
                 momentum=batch_norm_momentum,
                 epsilon=batch_norm_epsilon,
                 gamma_initializer=self.gamma_initializer,
