@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from keras_deeplab.backbones.resnet import ResNetBackbone
     from keras_deeplab.evaluation import evaluate
     from keras_deeplab.labels import CITYSCAPES, LabelSpace
+    from keras_deeplab.models.deeplab_v3 import DeepLabV3
+    from keras_deeplab.models.deeplab_v3_plus import DeepLabV3Plus
     from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
     from keras_deeplab.models.segmenter import Segmenter
     from keras_deeplab.results import Segmentation
 
 _HOMES = {
     "CITYSCAPES": "labels",
+    "DeepLabV3": "models.deeplab_v3",
+    "DeepLabV3Plus": "models.deeplab_v3_plus",
     "LabelSpace": "labels",
     "MobileNetV3Backbone": "backbones.mobilenet_v3",
     "PanopticDeepLab": "models.panoptic_deeplab",
@@ -30,8 +34,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "CITYSCAPES", "LabelSpace", "MobileNetV3Backbone", "PanopticDeepLab", "ResNetBackbone", "Segmentation",
-    "Segmenter", "__version__", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
+    "CITYSCAPES", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone", "PanopticDeepLab",
+    "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
     "ops", "postprocessing",
 ]  # fmt: skip
 

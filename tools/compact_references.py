@@ -36,10 +36,25 @@ GOLDENS = {
     "cityscapes__panoptic_deeplab__mobilenet_v3_large_os32",
     "cityscapes__panoptic_deeplab__resnet50_os32_merge_with_pure_tf_func",
     "cityscapes__panoptic_deeplab__resnet50_beta_os32",
+    "cityscapes__panoptic_deeplab__wide_resnet41_os16",
+    "cityscapes__panoptic_deeplab__swidernet_sac_1_1_1_os16",
+    "cityscapes__axial_deeplab__axial_swidernet_1_1_1_os16",
+    "cityscapes__axial_deeplab__max_deeplab_s_backbone_os16",
+    "cityscapes__axial_deeplab__max_deeplab_l_backbone_os16",
+    "example__example_cityscapes_deeplabv3",
+    "example__example_cityscapes_deeplabv3_mv3l",
+    "example__example_cityscapes_deeplabv3plus",
+}
+# Networks whose variables are compared, but not their outputs.
+MANIFESTS = {
+    "cityscapes__panoptic_deeplab__swidernet_sac_1_1_4.5_os16",
+    "cityscapes__axial_deeplab__axial_swidernet_1_1_4.5_os16",
+    "imagenet__axial_resnet50_gelu",
+    "imagenet__max_deeplab_l_backbone",
 }
 GRID = {"semantic_logits": 16, "center_heatmap": 6, "offset_map": 6}
 MANIFEST_FIELDS = (
-    "backbone", "decoder", "num_classes", "ignore_label", "class_has_instances_list", "label_divisor",
+    "backbone", "backbone_options", "decoder", "num_classes", "ignore_label", "class_has_instances_list", "label_divisor",
     "output_stride", "batchnorm", "golden", "golden_input_size", "checkpoint", "parameter_count",
     "trainable_parameter_count",
 )  # fmt: skip
@@ -82,7 +97,9 @@ def compact_golden(source, target, name):
 
 def compact_manifest(source, target, name):
     manifest = json.loads((source / "manifests" / f"{name}.json").read_text())
-    kept = {field: manifest[field] for field in MANIFEST_FIELDS}
+    kept = {field: manifest[field] for field in MANIFEST_FIELDS if field in manifest}
+    if not (target.parent / "goldens" / f"{name}.npz").is_file():
+        kept.pop("golden", None)
     (target / f"{name}.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
@@ -96,6 +113,7 @@ def main():
         compact_component(source, TARGET, name, pattern)
     for name in sorted(GOLDENS):
         compact_golden(source, TARGET / "goldens", name)
+    for name in sorted(GOLDENS | MANIFESTS):
         compact_manifest(source, TARGET / "manifests", name)
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
     print(f"{TARGET}: {size / 2**20:.1f} MiB")

@@ -104,7 +104,11 @@ def check_backbone_arguments(output_stride: int, image_shape) -> tuple:
 @functools.cache
 def _variants():
     with open(pathlib.Path(__file__).with_name("variants.toml"), "rb") as file:
-        return tomllib.load(file)
+        variants = tomllib.load(file)
+    for name, arguments in variants.items():
+        # A variant comes after the one that it is like.
+        variants[name] = {**variants.get(arguments.pop("like", None), {}), **arguments}
+    return variants
 
 
 def _subclasses(cls):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keras
-from keras import ops
 
 from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments
 from keras_deeplab.layers.convolution import Convolution, DepthwiseConvolution
+from keras_deeplab.layers.squeeze_excite import SqueezeExcite
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -115,42 +115,6 @@ def _inverted_bottleneck(inputs, block, grid_stride, atrous_rate, name, options)
     if block["strides"] == 1 and block["filters"] == inputs.shape[-1]:
         x = keras.layers.Add(name=f"{name}_add", dtype=options["dtype"])([inputs, x])
     return x, expanded
-
-
-@keras.saving.register_keras_serializable(package="keras_deeplab")
-class SqueezeExcite(keras.layers.Layer):
-    """Scales channels by a gate computed from their means: (b, h, w, c) -> (b, h, w, c).
-
-    Hu et al. 2018 (arXiv 1709.01507), with the plain sigmoid gate that DeepLab2 uses.
-
-    Args:
-        filters: int. Channels of the squeezed representation.
-
-    Example:
-    ```python
-    SqueezeExcite(8)(keras.ops.ones((1, 9, 9, 16))).shape  # (1, 9, 9, 16)
-    ```
-    """
-
-    def __init__(self, filters: int, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-
-    def build(self, input_shape):
-        shared = {"batch_norm": False, "dtype": self.dtype_policy}
-        self.reduce = Convolution(self.filters, activation="relu", name="reduce", **shared)
-        self.expand = Convolution(input_shape[-1], activation="sigmoid", name="expand", **shared)
-        self.reduce.build((None, 1, 1, input_shape[-1]))
-        self.expand.build((None, 1, 1, self.filters))
-
-    def call(self, inputs):
-        return inputs * self.expand(self.reduce(ops.mean(inputs, axis=(1, 2), keepdims=True)))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
 
 
 def make_divisible(filters: float, divisor: int = 8) -> int:

@@ -13,6 +13,9 @@ import keras
 import numpy as np
 
 from keras_deeplab.backbones.backbone import Backbone
+from keras_deeplab.models.deeplab_v3 import DeepLabV3
+from keras_deeplab.models.deeplab_v3_plus import DeepLabV3Plus
+from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _NOT_WEIGHTS = re.compile(
@@ -27,13 +30,26 @@ _LAYER_RULES = [
     (r"/batch_norm/", "/_batch_norm/"),
 ]
 
-_RESNET_RULES = [
+RESNET_RULES = [
     (r"^stem/conv([12])/", r"_stem/_conv\1_bn_act/"),
     (r"^stem/conv3/", "_stem/_conv3_bn/"),
     (r"^stem/", "_stem/"),
-    (r"^stage(\d)_block(\d+)/conv([12])/", r"_stage\1/_block\2/_conv\3_bn_act/"),
-    (r"^stage(\d)_block(\d+)/conv3/", r"_stage\1/_block\2/_conv3_bn/"),
-    (r"^stage(\d)_block(\d+)/shortcut/", r"_stage\1/_block\2/_shortcut/"),
+    (r"^(decoder_)?stage(\d+)_block(\d+)/", r"_\1stage\2/_block\3/"),
+    (r"^decoder_stage(\d+)_fuse/(resized|strided)(\d)/", r"_decoder_stage\1_resized_fuse/_\2_conv_bn\3/"),
+    (r"/(conv1|reduce)/", "/_conv1_bn_act/"),
+    (r"/spatial/", "/_conv2_bn_act/"),
+    (r"/conv2/", "/_conv2_bn/"),
+    (r"/expand/", "/_conv3_bn/"),
+    (r"/shortcut/", "/_shortcut/"),
+    (r"/squeeze_excite/gate/conv/", "/_squeeze_and_excite/_se_conv/"),
+    (r"/attention/(height_axis|width_axis|attention\d)/", r"/_attention/_\1/"),
+    (r"/(query|key|value)_position_table$", r"/_\1_rpe/embeddings"),
+    (r"/batch_norm_(qkv|similarity)/", r"/_batch_norm_\1/"),
+    (r"/batch_norm_retrieved/", "/_batch_norm_retrieved_output/"),
+    (r"/(pre|post)_global_context/context/conv/", r"/_\1_global_context/convolution/"),
+    (r"/switch/(\w+)$", r"/_conv/_switch/\1"),
+    # The kernel that both rates of a switchable convolution share.
+    (r"/(_conv\d_bn(_act)?)/kernel$", r"/\1/_conv/kernel"),
 ]
 
 _MOBILENET_RULES = [
@@ -44,11 +60,18 @@ _MOBILENET_RULES = [
     (r"^block(\d+)_project/", r"_blocks/\1/_conv3_bn/"),
 ]
 
-_DECODER_RULES = [
-    (r"_decoder/aspp/conv/", "_decoder/_aspp/_conv_bn_act/"),
-    (r"_decoder/aspp/atrous(\d)/", r"_decoder/_aspp/_aspp_conv\1/_conv_bn_act/"),
-    (r"_decoder/aspp/pool/", "_decoder/_aspp/_aspp_pool/_conv_bn_act/"),
-    (r"_decoder/aspp/project/", "_decoder/_aspp/_proj_conv_bn_act/"),
+
+def _aspp_rules(ours, theirs):
+    return [
+        (f"{ours}/conv/", f"{theirs}/_conv_bn_act/"),
+        (f"{ours}/atrous(\\d)/", f"{theirs}/_aspp_conv\\1/_conv_bn_act/"),
+        (f"{ours}/pool/", f"{theirs}/_aspp_pool/_conv_bn_act/"),
+        (f"{ours}/project/", f"{theirs}/_proj_conv_bn_act/"),
+    ]
+
+
+_PANOPTIC_DEEPLAB_RULES = [
+    *_aspp_rules("_decoder/aspp", "_decoder/_aspp"),
     (r"_decoder/project(\d)/", r"_decoder/_low_level_conv\1/"),
     (r"_decoder/fuse(\d)/(\w+)/", r"_decoder/_fusion_conv\1/_conv1_bn_act/_\2/"),
     (r"^(\w+)_head/conv/(\w+)/", r"\1_head_without_last_layer/_conv1_bn_act/_\2/"),
@@ -57,6 +80,22 @@ _DECODER_RULES = [
     (r"^center_head", "instance_center_head"),
     (r"^offset_head", "instance_regression_head"),
 ]
+_DEEPLAB_V3_RULES = [
+    *_aspp_rules("^semantic_decoder/aspp", "deeplab_v3_aspp"),
+    (r"^semantic_decoder/conv/", "classifier_conv_bn_act/"),
+    (r"^semantic_decoder/predict/", "semantic_last_layer/"),
+]
+_DEEPLAB_V3_PLUS_RULES = [
+    *_aspp_rules("^semantic_decoder/aspp", "deeplab_v3plus_aspp"),
+    (r"^semantic_decoder/project/", "deeplab_v3plus_project_conv_bn_act/"),
+    (r"^semantic_decoder/fuse(\d)/(\w+)/", r"deeplab_v3plus_fuse/_conv\1_bn_act/_\2/"),
+    (r"^semantic_decoder/predict/", "semantic_last_layer/"),
+]
+_DECODER_RULES = {
+    DeepLabV3: _DEEPLAB_V3_RULES,
+    DeepLabV3Plus: _DEEPLAB_V3_PLUS_RULES,
+    PanopticDeepLab: _PANOPTIC_DEEPLAB_RULES,
+}
 
 
 def load_weights(model: keras.Model, reader: Mapping[str, np.ndarray]) -> None:
@@ -104,7 +143,7 @@ def load_weights(model: keras.Model, reader: Mapping[str, np.ndarray]) -> None:
             )
         )
     for key, variable in wanted.items():
-        variable.assign(values[key])
+        variable.assign(values.pop(key))
 
 
 def checkpoint_keys(model: keras.Model) -> dict[str, keras.Variable]:
@@ -117,22 +156,26 @@ def checkpoint_keys(model: keras.Model) -> dict[str, keras.Variable]:
         Dict from key to variable, in the model's order.
     """
     if isinstance(model, Backbone):
-        return {f"encoder/{_translate(v.path, _backbone_rules(model))}": v for v in model.weights}
+        return {f"encoder/{translate(v.path, _backbone_rules(model))}": v for v in model.weights}
+    rules = next((rules for cls, rules in _DECODER_RULES.items() if isinstance(model, cls)), None)
+    if rules is None:
+        names = ", ".join(cls.__name__ for cls in (Backbone, *_DECODER_RULES))
+        raise ValueError(f"DeepLab2 has no checkpoint of a {type(model).__name__}, only of: {names}.")
     keys = checkpoint_keys(model.backbone)
     in_backbone = {id(v) for v in model.backbone.weights}
     for variable in model.weights:
         if id(variable) not in in_backbone:
-            keys[_translate(variable.path, _DECODER_RULES)] = variable
+            keys[translate(variable.path, rules)] = variable
     return keys
 
 
 def _backbone_rules(backbone):
     if hasattr(backbone, "head_filters"):
         return [*_MOBILENET_RULES, (r"^head/", f"_blocks/{len(backbone.blocks) + 1}/")]
-    return _RESNET_RULES
+    return RESNET_RULES
 
 
-def _translate(path, rules):
+def translate(path, rules):
     for pattern, replacement in [*rules, *_LAYER_RULES]:
         path = re.sub(pattern, replacement, path)
     return path

@@ -14,11 +14,12 @@ class ASPP(keras.layers.Layer):
     """Context at several scales side by side: (b, h, w, c) -> (b, h, w, filters).
 
     A 1x1 convolution, three dilated 3x3 convolutions and an average pooling, concatenated and projected
-    (Chen et al. 2017, arXiv 1706.05587, section 3.3).
+    (Chen et al. 2017, arXiv 1706.05587, section 3.3). Without rates only the projection is left, for
+    backbones whose attention sees the whole image (Wang et al. 2020, arXiv 2003.07853, section 3.3).
 
     Args:
         filters: int. Channels of every branch and of the output.
-        atrous_rates: three int. Rates of the dilated branches.
+        atrous_rates: three int, or `()`. Rates of the dilated branches.
         pooling_window: `(height, width)` or `None`. Window of the average, in feature pixels; where the
             map is smaller the window shrinks to the map. `None` averages over the whole map.
         activation: str.
@@ -55,15 +56,20 @@ class ASPP(keras.layers.Layer):
             "batch_norm_epsilon": batch_norm_epsilon,
             "dtype": self.dtype_policy,
         }
-        self.branches = [Convolution(filters, name="conv", **self._shared)] + [
-            Convolution(filters, 3, atrous_rate=rate, name=f"atrous{i}", **self._shared)
-            for i, rate in enumerate(self.atrous_rates, start=1)
-        ]
-        self.pool = Convolution(filters, name="pool", **self._shared)
+        self.branches = []
+        if self.atrous_rates:
+            self.branches = [Convolution(filters, name="conv", **self._shared)] + [
+                Convolution(filters, 3, atrous_rate=rate, name=f"atrous{i}", **self._shared)
+                for i, rate in enumerate(self.atrous_rates, start=1)
+            ]
+            self.pool = Convolution(filters, name="pool", **self._shared)
         self.project = Convolution(filters, name="project", **self._shared)
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape):
+        if not self.atrous_rates:
+            self.project.build(input_shape)
+            return
         if self.pooling_window is not None and None in input_shape[1:3]:
             raise ValueError(
                 "ASPP with a `pooling_window` needs a fixed image size. Give the backbone an `image_shape` "
@@ -74,6 +80,8 @@ class ASPP(keras.layers.Layer):
         self.project.build((*input_shape[:-1], (len(self.branches) + 1) * self.filters))
 
     def call(self, inputs, training=None):
+        if not self.atrous_rates:
+            return self.project(inputs, training=training)
         features = [branch(inputs, training=training) for branch in self.branches]
         pooled = self.pool(self._average(inputs), training=training)
         if tuple(pooled.shape[1:3]) == (1, 1):

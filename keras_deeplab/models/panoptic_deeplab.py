@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from keras_deeplab.backbones import Backbone
 from keras_deeplab.decoders.panoptic import PanopticDecoder, PredictionHead
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
 from keras_deeplab.layers.resize import ResizeLike
 from keras_deeplab.losses.dense import PanopticDeepLabLoss
+from keras_deeplab.models.context import context_options, normalization_options
 from keras_deeplab.models.segmenter import Segmenter
-from keras_deeplab.ops.resize import scale_dimension
 from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
-
-# Rates that look at the same context whatever the resolution of the last feature map.
-ATROUS_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -30,7 +26,8 @@ class PanopticDeepLab(Segmenter):
     Args:
         backbone: `Backbone` with features `res2`, `res3`, `res5`.
         label_space: `LabelSpace`, its dict, or the name of a built-in one.
-        atrous_rates: three int. Rates of the ASPPs; by the backbone's output stride when `None`.
+        atrous_rates: three int. Rates of the ASPPs; by the backbone's output stride when `None`. `()`, the
+            default on top of axial attention, makes the ASPPs projections: that is Axial-DeepLab.
         train_crop_size: `(height, width)` or `None`. Crop that the published model was trained on: its
             ASPP averages over windows of that size. `None` averages over the whole image.
         instance_branch: bool. With `False` the model is semantic only, without the instance decoder.
@@ -70,26 +67,18 @@ class PanopticDeepLab(Segmenter):
         batch_norm_epsilon: float | None = None,
         **kwargs,
     ):
-        if not isinstance(backbone, Backbone):
-            raise ValueError(f"`backbone` must be a `Backbone` of this package. Received: {backbone!r}")
         label_space = LabelSpace.create(label_space)
-        options = {
-            "batch_norm_momentum": backbone.batch_norm_momentum,
-            "batch_norm_epsilon": batch_norm_epsilon or backbone.batch_norm_epsilon,
-            "dtype": backbone.dtype_policy,
-        }
-        context = {
-            "aspp_filters": aspp_filters,
-            "atrous_rates": atrous_rates or ATROUS_RATES[backbone.output_stride],
-            "pooling_window": train_crop_size
-            and tuple(scale_dimension(n, 1 / backbone.output_stride) for n in train_crop_size),
-        }
+        context = context_options(backbone, atrous_rates, train_crop_size)
+        options = normalization_options(backbone, batch_norm_epsilon)
         images = backbone.input
         features = backbone(images)
 
         def decode(filters, low_levels, name):
             levels = tuple(zip(("res3", "res2"), low_levels, strict=True))
-            return PanopticDecoder(filters, low_levels=levels, name=name, **context, **options)(features)
+            decoder = PanopticDecoder(
+                filters, aspp_filters, low_levels=levels, name=name, **context, **options
+            )
+            return decoder(features)
 
         def predict(decoded, filters, outputs, name, displacements=False):
             head = PredictionHead(filters, outputs, name=name, **options)(decoded)
@@ -108,7 +97,7 @@ class PanopticDeepLab(Segmenter):
             backbone,
             heads,
             label_space,
-            postprocessor or _default_postprocessor(label_space),
+            postprocessor or PanopticPostprocessor.from_label_space(label_space),
             preprocessor,
             **kwargs,
         )
@@ -131,7 +120,3 @@ class PanopticDeepLab(Segmenter):
 
     def get_config(self):
         return {**super().get_config(), **self.options}
-
-
-def _default_postprocessor(label_space):
-    return PanopticPostprocessor(label_space.things, label_space.label_divisor, label_space.ignore_label)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_deeplab.labels import LabelSpace
 from keras_deeplab.ops.classification import classify_pixels
 from keras_deeplab.ops.compilation import compiled
 from keras_deeplab.ops.grouping import group_pixels
@@ -119,6 +120,16 @@ class PanopticPostprocessor(keras.layers.Layer):
             raise ValueError(f"`center_threshold` must be at least 0. Received: {center_threshold}")
         if self.ignore_label in self.things:
             raise ValueError(f"`ignore_label` must not be one of `things`. Received: {ignore_label}")
+
+    @classmethod
+    def from_label_space(cls, label_space: LabelSpace, **settings) -> PanopticPostprocessor:
+        """Takes things, divisor and ignored label from a label space.
+
+        Args:
+            label_space: `LabelSpace`.
+            **settings: the other constructor arguments.
+        """
+        return cls(label_space.things, label_space.label_divisor, label_space.ignore_label, **settings)
 
     def build(self, heads_shape):
         num_classes = heads_shape["semantic_logits"][-1]

@@ -1,0 +1,85 @@
+"""DeepLabV3+: DeepLabV3 with a decoder that takes in finer features."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_deeplab.decoders.deeplab_v3_plus import DeepLabV3PlusDecoder
+from keras_deeplab.labels import CITYSCAPES, LabelSpace
+from keras_deeplab.layers.resize import ResizeLike
+from keras_deeplab.losses.semantic import SemanticLoss
+from keras_deeplab.models.context import context_options, normalization_options
+from keras_deeplab.models.segmenter import Segmenter
+from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
+
+
+@keras.saving.register_keras_serializable(package="keras_deeplab")
+class DeepLabV3Plus(Segmenter):
+    """DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), for semantic segmentation.
+
+    Raw heads, at the input's size: `semantic_logits` `[b, h, w, c]`.
+
+    Args:
+        backbone: `Backbone` with features `res2` and `res5`.
+        label_space: `LabelSpace`, its dict, or the name of a built-in one.
+        atrous_rates: three int, or `()` for none; by the backbone when `None`.
+        train_crop_size: `(height, width)` or `None`. Crop that the published model was trained on: its
+            ASPP averages over windows of that size. `None` averages over the whole image.
+        aspp_filters: int. Channels of the ASPP.
+        filters: int. Channels of the convolutions before the classifier.
+        low_level_filters: int. Channels that `res2` is projected to.
+        postprocessor: layer from heads to maps; made from the label space when `None`.
+        preprocessor: `SegmenterPreprocessor`; made from the backbone's image shape when `None`.
+        batch_norm_epsilon: float. Of the decoder; the backbone's when `None`.
+
+    Example:
+    ```python
+    backbone = ResNetBackbone.from_variant("resnet50", output_stride=16, image_shape=(513, 513, 3))
+    maps = DeepLabV3Plus(backbone).predict(images)  # {"semantic": int32 [b, 513, 513], "score": ...}
+    ```
+    """
+
+    def __init__(
+        self,
+        backbone,
+        label_space=CITYSCAPES,
+        atrous_rates: tuple[int, int, int] | None = None,
+        train_crop_size: tuple[int, int] | None = None,
+        aspp_filters: int = 256,
+        filters: int = 256,
+        low_level_filters: int = 48,
+        postprocessor=None,
+        preprocessor=None,
+        batch_norm_epsilon: float | None = None,
+        **kwargs,
+    ):
+        label_space = LabelSpace.create(label_space)
+        context = context_options(backbone, atrous_rates, train_crop_size)
+        images = backbone.input
+        logits = DeepLabV3PlusDecoder(
+            label_space.num_classes,
+            filters,
+            aspp_filters,
+            low_level_filters=low_level_filters,
+            name="semantic_decoder",
+            **context,
+            **normalization_options(backbone, batch_norm_epsilon),
+        )(backbone(images))
+        heads = {"semantic_logits": ResizeLike(dtype="float32", name="resize_logits")(logits, images)}
+        postprocessor = postprocessor or PanopticPostprocessor.from_label_space(label_space)
+        super().__init__(backbone, heads, label_space, postprocessor, preprocessor, **kwargs)
+        self.options = {
+            "atrous_rates": atrous_rates,
+            "train_crop_size": train_crop_size,
+            "aspp_filters": aspp_filters,
+            "filters": filters,
+            "low_level_filters": low_level_filters,
+            "batch_norm_epsilon": batch_norm_epsilon,
+        }
+
+    def default_loss(self) -> SemanticLoss:
+        """Cross-entropy over all labelled pixels."""
+        return SemanticLoss(self.label_space.ignore_label)
+
+    def get_config(self):
+        return {**super().get_config(), **self.options}
