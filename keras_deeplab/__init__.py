@@ -35,8 +35,8 @@ _HOMES = {
 
 __all__ = [
     "CITYSCAPES", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone", "PanopticDeepLab",
-    "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
-    "ops", "postprocessing",
+    "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate", "hub", "labels",
+    "layers", "losses", "metrics", "models", "ops", "postprocessing",
 ]  # fmt: skip
 
 

@@ -250,12 +250,11 @@ def _decode(stages, config, dtype):
         nominal = 32 if stride == output_stride else stride
         fuse = ResizedFuse(
             round(64 * nominal * config["width_multiplier"]),
-            history[stride][-1].shape[1:3],
             activation=config["activation"],
             name=f"decoder_stage{number}_fuse",
             **_normalization(config, dtype),
         )
-        x = fuse([x, *history[stride][-2:]])
+        x = fuse([x, *history[stride][-2:]], history[stride][-1])
         x = _residual_block(config, nominal, nominal, 1, f"decoder_stage{number}_block1", dtype)(x)
         history[stride].append(x)
     return x

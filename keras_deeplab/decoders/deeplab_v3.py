@@ -73,11 +73,12 @@ class DeepLabV3Decoder(keras.layers.Layer):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, features, training=None):
-        x = self.aspp(features[self.high_level], training=training)
+    def call(self, features, training=None, scale=1.0):
+        """Decodes; `scale` is that of the image against the one the pooling window is meant for."""
+        x = self.aspp(features[self.high_level], training=training, scale=scale)
         return self.predict(self.convolution(x, training=training))
 
-    def compute_output_spec(self, features, training=None):
+    def compute_output_spec(self, features, training=None, scale=1.0):
         shape = (*features[self.high_level].shape[:-1], self.options["outputs"])
         return keras.KerasTensor(shape, dtype="float32")
 

@@ -89,8 +89,9 @@ class DeepLabV3PlusDecoder(keras.layers.Layer):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, features, training=None):
-        x = self.aspp(features[self.high_level], training=training)
+    def call(self, features, training=None, scale=1.0):
+        """Decodes; `scale` is that of the image against the one the pooling window is meant for."""
+        x = self.aspp(features[self.high_level], training=training, scale=scale)
         low_level = self.project(features[self.low_level], training=training)
         size = [s or d for s, d in zip(low_level.shape[1:3], ops.shape(low_level)[1:3], strict=True)]
         x = ops.concatenate([resize_bilinear(x, size), low_level], axis=-1)
@@ -98,7 +99,7 @@ class DeepLabV3PlusDecoder(keras.layers.Layer):
             x = fuse(x, training=training)
         return self.predict(x)
 
-    def compute_output_spec(self, features, training=None):
+    def compute_output_spec(self, features, training=None, scale=1.0):
         shape = (*features[self.low_level].shape[:-1], self.options["outputs"])
         return keras.KerasTensor(shape, dtype="float32")
 

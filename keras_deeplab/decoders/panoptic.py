@@ -91,8 +91,9 @@ class PanopticDecoder(keras.layers.Layer):
             fuse.build((*features_shape[name][:-1], channels + project.filters))
             channels = self.options["filters"]
 
-    def call(self, features, training=None):
-        x = self.aspp(features[self.high_level], training=training)
+    def call(self, features, training=None, scale=1.0):
+        """Decodes; `scale` is that of the image against the one the pooling window is meant for."""
+        x = self.aspp(features[self.high_level], training=training, scale=scale)
         for name, project, fuse in zip(self.low_levels, self.projections, self.fusions, strict=True):
             low_level = project(features[name], training=training)
             x = resize_bilinear(x, _grid(low_level))

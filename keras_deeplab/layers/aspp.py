@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_deeplab.layers.convolution import Convolution
-from keras_deeplab.ops.resize import resize_bilinear
+from keras_deeplab.ops.resize import resize_bilinear, scale_dimension
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -79,11 +79,12 @@ class ASPP(keras.layers.Layer):
             layer.build(input_shape)
         self.project.build((*input_shape[:-1], (len(self.branches) + 1) * self.filters))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, scale=1.0):
+        """Runs the branches; `scale` is that of the image against the one the pooling window is meant for."""
         if not self.atrous_rates:
             return self.project(inputs, training=training)
         features = [branch(inputs, training=training) for branch in self.branches]
-        pooled = self.pool(self._average(inputs), training=training)
+        pooled = self.pool(self._average(inputs, scale), training=training)
         if tuple(pooled.shape[1:3]) == (1, 1):
             pooled = ops.broadcast_to(pooled, ops.shape(features[0]))
         else:
@@ -91,9 +92,9 @@ class ASPP(keras.layers.Layer):
         x = self.project(ops.concatenate([*features, pooled], axis=-1), training=training)
         return self.dropout(x, training=training)
 
-    def _average(self, inputs):
+    def _average(self, inputs, scale=1.0):
         size = tuple(inputs.shape[1:3])
-        window = self.pooling_window
+        window = self.pooling_window and tuple(scale_dimension(w, scale) for w in self.pooling_window)
         if window is None or all(w >= n for w, n in zip(window, size, strict=True)):
             return ops.mean(inputs, axis=(1, 2), keepdims=True)
         window = tuple(min(w, n) for w, n in zip(window, size, strict=True))

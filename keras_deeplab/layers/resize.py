@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_deeplab.ops.resize import resize_bilinear, resize_offsets
+from keras_deeplab.ops.resize import resize_bilinear, resize_offsets, scale_dimension
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -35,3 +35,35 @@ class ResizeLike(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "displacements": self.displacements}
+
+
+@keras.saving.register_keras_serializable(package="keras_deeplab")
+class Rescale(keras.layers.Layer):
+    """Bilinear resizing by a factor: (b, h, w, c) -> (b, int((h - 1) s + 1), int((w - 1) s + 1), c).
+
+    Args:
+        scale: float.
+
+    Example:
+    ```python
+    Rescale(0.5)(keras.ops.ones((1, 129, 257, 3))).shape  # (1, 65, 129, 3)
+    ```
+    """
+
+    def __init__(self, scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        static = self.compute_output_shape(inputs.shape)[1:3]
+        dynamic = (
+            ops.cast(ops.cast(n - 1, "float32") * self.scale + 1, "int32") for n in ops.shape(inputs)[1:3]
+        )
+        return resize_bilinear(inputs, [s or d for s, d in zip(static, dynamic, strict=True)])
+
+    def compute_output_shape(self, input_shape):
+        b, h, w, c = input_shape
+        return (b, *(None if n is None else scale_dimension(n, self.scale) for n in (h, w)), c)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}

@@ -10,7 +10,9 @@ from keras_deeplab.ops.resize import resize_bilinear
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
 class ResizedFuse(keras.layers.Layer):
-    """Sum of features brought to one size and width: [(b, h_i, w_i, c_i), ...] -> (b, h, w, filters).
+    """Sum of features brought to one size and width.
+
+    [(b, h_i, w_i, c_i), ...], (b, h, w, _) -> (b, h, w, filters)
 
     Takes unactivated features and leaves the sum unactivated. A feature of `filters` channels is resized
     as it is; one of twice the size goes through its activation and a strided 1x1 convolution; any other
@@ -19,7 +21,6 @@ class ResizedFuse(keras.layers.Layer):
 
     Args:
         filters: int. Channels of the sum.
-        size: `(h, w)` of the sum.
         activation: str.
         batch_norm_momentum: float.
         batch_norm_epsilon: float.
@@ -27,14 +28,13 @@ class ResizedFuse(keras.layers.Layer):
     Example:
     ```python
     coarse, fine = keras.ops.ones((1, 9, 17, 512)), keras.ops.ones((1, 17, 33, 256))
-    ResizedFuse(256, size=(17, 33))([coarse, fine]).shape  # (1, 17, 33, 256)
+    ResizedFuse(256)([coarse, fine], fine).shape  # (1, 17, 33, 256)
     ```
     """
 
     def __init__(
         self,
         filters: int,
-        size: tuple[int, int],
         activation: str = "relu",
         batch_norm_momentum: float = 0.99,
         batch_norm_epsilon: float = 1e-3,
@@ -42,7 +42,6 @@ class ResizedFuse(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters = filters
-        self.size = tuple(size)
         self.activation = activation
         self._activation = keras.activations.get(activation)
         self._shared = {
@@ -51,33 +50,33 @@ class ResizedFuse(keras.layers.Layer):
             "dtype": self.dtype_policy,
         }
 
-    def build(self, input_shapes):
+    def build(self, inputs_shape, like_shape):
         self.projections = []
-        for number, shape in enumerate(input_shapes, start=1):
+        for number, shape in enumerate(inputs_shape, start=1):
             projection = None
             if shape[-1] != self.filters:
-                halves = tuple((n + 1) // 2 for n in shape[1:3]) == self.size
+                halves = tuple((n + 1) // 2 for n in shape[1:3]) == tuple(like_shape[1:3])
                 name = f"strided{number}" if halves else f"resized{number}"
                 projection = Convolution(self.filters, strides=2 if halves else 1, name=name, **self._shared)
                 projection.build(shape)
             self.projections.append(projection)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, like, training=None):
+        """Adds up the inputs at the size of `like`."""
         total = 0.0
         for x, projection in zip(inputs, self.projections, strict=True):
             if projection is not None:
                 x = projection(self._activation(x), training=training)
-            total = total + resize_bilinear(x, self.size)
+            total = total + resize_bilinear(x, like.shape[1:3])
         return total
 
-    def compute_output_shape(self, input_shapes):
-        return (input_shapes[0][0], *self.size, self.filters)
+    def compute_output_shape(self, inputs_shape, like_shape):
+        return (*like_shape[:-1], self.filters)
 
     def get_config(self):
         return {
             **super().get_config(),
             "filters": self.filters,
-            "size": self.size,
             "activation": self.activation,
             "batch_norm_momentum": self._shared["batch_norm_momentum"],
             "batch_norm_epsilon": self._shared["batch_norm_epsilon"],

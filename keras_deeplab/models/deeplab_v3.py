@@ -53,18 +53,21 @@ class DeepLabV3(Segmenter):
     ):
         label_space = LabelSpace.create(label_space)
         context = context_options(backbone, atrous_rates, train_crop_size)
-        images = backbone.input
-        logits = DeepLabV3Decoder(
+        decoder = DeepLabV3Decoder(
             label_space.num_classes,
             filters,
             aspp_filters,
             name="semantic_decoder",
             **context,
             **normalization_options(backbone, batch_norm_epsilon),
-        )(backbone(images))
-        heads = {"semantic_logits": ResizeLike(dtype="float32", name="resize_logits")(logits, images)}
+        )
+        resize = ResizeLike(dtype="float32", name="resize_logits")
+
+        def decode(features, images, scale=1.0):
+            return {"semantic_logits": resize(decoder(features, scale=scale), images)}
+
         postprocessor = postprocessor or PanopticPostprocessor.from_label_space(label_space)
-        super().__init__(backbone, heads, label_space, postprocessor, preprocessor, **kwargs)
+        super().__init__(backbone, decode, label_space, postprocessor, preprocessor, **kwargs)
         self.options = {
             "atrous_rates": atrous_rates,
             "train_crop_size": train_crop_size,

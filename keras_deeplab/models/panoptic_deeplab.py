@@ -70,32 +70,41 @@ class PanopticDeepLab(Segmenter):
         label_space = LabelSpace.create(label_space)
         context = context_options(backbone, atrous_rates, train_crop_size)
         options = normalization_options(backbone, batch_norm_epsilon)
-        images = backbone.input
-        features = backbone(images)
 
-        def decode(filters, low_levels, name):
+        def branch(name, filters, low_levels, heads):
+            """A decoder, and the heads on it: name -> (layer, layer that resizes its output)."""
             levels = tuple(zip(("res3", "res2"), low_levels, strict=True))
             decoder = PanopticDecoder(
                 filters, aspp_filters, low_levels=levels, name=name, **context, **options
             )
-            return decoder(features)
+            return decoder, {
+                name: (
+                    PredictionHead(head_filters, outputs, name=layer_name, **options),
+                    ResizeLike(name == "center_offset", dtype="float32", name=f"resize_{layer_name}"),
+                )
+                for name, layer_name, head_filters, outputs in heads
+            }
 
-        def predict(decoded, filters, outputs, name, displacements=False):
-            head = PredictionHead(filters, outputs, name=name, **options)(decoded)
-            resize = ResizeLike(displacements, dtype="float32", name=f"resize_{name}")
-            return resize(head, images)
-
-        decoded = decode(semantic_filters, semantic_low_levels, "semantic_decoder")
-        heads = {
-            "semantic_logits": predict(decoded, semantic_filters, label_space.num_classes, "semantic_head")
-        }
+        semantic_heads = [("semantic_logits", "semantic_head", semantic_filters, label_space.num_classes)]
+        branches = [branch("semantic_decoder", semantic_filters, semantic_low_levels, semantic_heads)]
         if instance_branch:
-            decoded = decode(instance_filters, instance_low_levels, "instance_decoder")
-            heads["center_heatmap"] = predict(decoded, instance_head_filters, 1, "center_head")
-            heads["center_offset"] = predict(decoded, instance_head_filters, 2, "offset_head", True)
+            instance_heads = [
+                ("center_heatmap", "center_head", instance_head_filters, 1),
+                ("center_offset", "offset_head", instance_head_filters, 2),
+            ]
+            branches.append(branch("instance_decoder", instance_filters, instance_low_levels, instance_heads))
+
+        def decode(features, images, scale=1.0):
+            heads = {}
+            for decoder, predictions in branches:
+                decoded = decoder(features, scale=scale)
+                for name, (predict, resize) in predictions.items():
+                    heads[name] = resize(predict(decoded), images)
+            return heads
+
         super().__init__(
             backbone,
-            heads,
+            decode,
             label_space,
             postprocessor or PanopticPostprocessor.from_label_space(label_space),
             preprocessor,

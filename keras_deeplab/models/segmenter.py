@@ -13,6 +13,7 @@ from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.hub import preset_folder, registry
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.models.inference import segment_images
+from keras_deeplab.models.multi_scale import SINGLE_VIEW, average_heads, list_views
 from keras_deeplab.models.preprocessor import SegmenterPreprocessor
 from keras_deeplab.results import Segmentation
 
@@ -26,7 +27,9 @@ class Segmenter(keras_hub.models.Task):
 
     Args:
         backbone: `Backbone`.
-        heads: dict of symbolic tensors, the network's outputs for `backbone.input`.
+        decode: function from the backbone's features, the images, and the images' scale to the heads, a
+            dict of tensors at the images' size. It calls layers that were made once, so that the network
+            can be put together a second time for images of another scale.
         label_space: `LabelSpace`, its name or its dict.
         postprocessor: layer from heads to maps.
         preprocessor: `SegmenterPreprocessor`; made from the backbone's image shape when `None`.
@@ -40,15 +43,17 @@ class Segmenter(keras_hub.models.Task):
     """
 
     def __init__(
-        self, backbone, heads, label_space, postprocessor, preprocessor=None, compile=True, **kwargs
+        self, backbone, decode, label_space, postprocessor, preprocessor=None, compile=True, **kwargs
     ):
         size = backbone.image_shape[:2]
         self.backbone = backbone
         self.preprocessor = preprocessor or SegmenterPreprocessor(
             None if None in size else size, size_divisor=backbone.output_stride
         )
+        heads = decode(backbone(backbone.input), backbone.input)
         super().__init__(inputs=backbone.input, outputs=heads, compile=False, **kwargs)
         self.label_space = label_space
+        self._decode = _Hidden(decode)
         self.postprocessor = postprocessor
         if compile:
             self.compile()
@@ -132,13 +137,23 @@ class Segmenter(keras_hub.models.Task):
     train_on_batch = keras.Model.train_on_batch
     test_on_batch = keras.Model.test_on_batch
 
-    def predict(self, x, batch_size: int = 1, verbose="auto", **kwargs) -> dict[str, np.ndarray]:
+    def predict(
+        self,
+        x,
+        batch_size: int = 1,
+        verbose="auto",
+        scales: tuple[float, ...] = (1.0,),
+        flip: bool = False,
+        **kwargs,
+    ) -> dict[str, np.ndarray]:
         """Maps of images that have the network's size, in one compiled call per batch.
 
         Args:
             x: uint8 or float `[b, h, w, 3]` in 0..255.
             batch_size: int. Images per call.
             verbose: as for `keras.Model.predict`.
+            scales: floats. Predictions are averaged over images scaled by these factors.
+            flip: bool. Average over mirrored images too.
             **kwargs: as for `keras.Model.predict`.
 
         Returns:
@@ -146,7 +161,8 @@ class Segmenter(keras_hub.models.Task):
             float32 `[b, h, w]`, and what the model adds (see its postprocessor).
 
         Raises:
-            ValueError: if the images do not have the network's shape; `segment` takes any.
+            ValueError: if the images do not have the network's shape (`segment` takes any), or the scales
+                are not positive numbers.
         """
         shape = tuple(getattr(x, "shape", ()))
         if shape and not _fits(shape, (None, *self.image_shape)):
@@ -154,13 +170,22 @@ class Segmenter(keras_hub.models.Task):
                 f"`predict` takes images of shape {('batch', *self.image_shape)}. Received: {shape}. "
                 "`model.segment` takes images of any size."
             )
-        return self._predictor_model().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        return self._predictor_model(scales, flip).predict(
+            x, batch_size=batch_size, verbose=verbose, **kwargs
+        )
 
     def predict_on_batch(self, x) -> dict[str, np.ndarray]:
         """As `predict`, for one batch."""
         return self._predictor_model().predict_on_batch(x)
 
-    def segment(self, x, batch_size: int = 1, progress: bool = True) -> Segmentation | Iterator[Segmentation]:
+    def segment(
+        self,
+        x,
+        batch_size: int = 1,
+        progress: bool = True,
+        scales: tuple[float, ...] = (1.0,),
+        flip: bool = False,
+    ) -> Segmentation | Iterator[Segmentation]:
         """Segments images of any kind and size.
 
         Args:
@@ -168,6 +193,8 @@ class Segmenter(keras_hub.models.Task):
                 iterator of these.
             batch_size: int. Images per call.
             progress: bool. Show a progress bar on a terminal.
+            scales: as for `predict`.
+            flip: as for `predict`.
 
         Returns:
             A `Segmentation` at the image's own size for one image; otherwise an iterator of them, in
@@ -182,7 +209,7 @@ class Segmenter(keras_hub.models.Task):
             result.save(f"{result.name}.png")
         ```
         """
-        return segment_images(self, x, batch_size, progress)
+        return segment_images(self, x, batch_size, progress, scales=scales, flip=flip)
 
     @property
     def postprocessor(self):
@@ -192,16 +219,22 @@ class Segmenter(keras_hub.models.Task):
     @postprocessor.setter
     def postprocessor(self, value):
         self._postprocessor = value
-        self._predictor = None
+        self._predictors = _Hidden({})
 
-    def _predictor_model(self):
+    def _predictor_model(self, scales=(1.0,), flip=False):
         """A model of its own, so that Keras compiles network and post-processing into one function."""
-        if self._predictor is None:
+        views = list_views(scales, flip)
+        if views not in self._predictors.value:
             images = keras.Input(self.image_shape, name="images")
             pixels = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="normalize")(images)
-            maps = self.postprocessor(self(pixels))
-            self._predictor = _Hidden(keras.Model(images, maps, name=f"{self.name}_predictor"))
-        return self._predictor.value
+            heads = (
+                self(pixels)
+                if views == SINGLE_VIEW
+                else average_heads(self.backbone, self._decode.value, pixels, views)
+            )
+            predictor = keras.Model(images, self.postprocessor(heads), name=f"{self.name}_predictor")
+            self._predictors.value[views] = predictor
+        return self._predictors.value[views]
 
     @classmethod
     def from_preset(cls, preset, load_weights: bool = True, **overrides) -> Segmenter:

@@ -50,7 +50,9 @@ def untouched(before, variables):
 
 @pytest.fixture(scope="module")
 def batch():
-    pipeline = Pipeline(StreetScenes(2, size=SIZE), image_size=SIZE, batch_size=2, training=True, seed=1)
+    pipeline = Pipeline(
+        StreetScenes(2, image_size=SIZE), image_size=SIZE, batch_size=2, training=True, seed=1
+    )
     return next(iter(pipeline.dataset))
 
 
