@@ -6,12 +6,8 @@ import pytest
 from keras import ops
 from scipy import ndimage
 
-from keras_deeplab.layers.convolution import (
-    Convolution,
-    DepthwiseConvolution,
-    SeparableConvolution,
-    pad_evenly,
-)
+from keras_deeplab.layers.convolution import Convolution, DepthwiseConvolution, SeparableConvolution
+from keras_deeplab.ops.convolution import pad_evenly
 
 NUMPY = ops.convert_to_numpy
 

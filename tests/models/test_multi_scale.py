@@ -116,7 +116,11 @@ def test_views_are_averaged_as_probabilities(model, images):
 def test_predict_post_processes_the_averaged_heads(model, images):
     maps = model.predict(images, scales=(0.5, 1.0), flip=True, verbose=0)
     heads = heads_of_views(model, images, list_views((0.5, 1.0), True))
-    np.testing.assert_array_equal(maps["semantic"], heads["semantic_logits"].argmax(-1))
+    logits = heads["semantic_logits"]
+    chosen = np.take_along_axis(logits, maps["semantic"][..., None], axis=-1)[..., 0]
+    # The compiled network sums in another order, which decides near ties.
+    np.testing.assert_allclose(chosen, logits.max(-1), atol=1e-4)
+    assert (maps["semantic"] == logits.argmax(-1)).mean() > 0.999
     assert maps["panoptic"].shape == (2, *SIZE)
 
 
