@@ -10,6 +10,7 @@ from keras_deeplab.version import __version__
 
 if TYPE_CHECKING:
     from keras_deeplab import data, hub, labels, layers, losses, metrics, models, ops, postprocessing
+    from keras_deeplab.backbones import Backbone
     from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone
     from keras_deeplab.backbones.resnet import ResNetBackbone
     from keras_deeplab.evaluation import evaluate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from keras_deeplab.results import Segmentation
 
 _HOMES = {
+    "Backbone": "backbones",
     "CITYSCAPES": "labels",
     "DeepLabV3": "models.deeplab_v3",
     "DeepLabV3Plus": "models.deeplab_v3_plus",
@@ -34,9 +36,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "CITYSCAPES", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone", "PanopticDeepLab",
-    "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate", "hub", "labels",
-    "layers", "losses", "metrics", "models", "ops", "postprocessing",
+    "CITYSCAPES", "Backbone", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone",
+    "PanopticDeepLab", "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate",
+    "hub", "labels", "layers", "losses", "metrics", "models", "ops", "postprocessing",
 ]  # fmt: skip
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_deeplab.ops.batch_normalization import normalize_batch
+
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
 class BatchNormalization(keras.layers.Layer):
     """Normalises with the batch's moments while training, with their moving averages otherwise.
 
-    Ioffe and Szegedy 2015 (arXiv 1502.03167). Shapes stay as they are.
+    Ioffe and Szegedy 2015 (arXiv 1502.03167). Shapes stay as they are. The moments are those of the whole
+    batch, also where several devices have a part of it each (see `ops/batch_normalization.py`).
 
     Args:
         axis: int or sequence of int. Axes that keep moments of their own; all others are averaged over.
@@ -60,17 +63,25 @@ class BatchNormalization(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         x = ops.cast(inputs, "float32")
-        if training and self.trainable:
-            mean, variance = ops.moments(x, axes=self._averaged_axes, keepdims=True)
+        if self.uses_batch_moments(training):
+            gamma, beta = (ops.reshape(v, self._broadcast_shape) for v in (self.gamma, self.beta))
+            x, mean, variance = normalize_batch(x, gamma, beta, self.epsilon, self._averaged_axes)
             for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 value = ops.reshape(value, average.shape)
                 average.assign(average * self.momentum + value * (1.0 - self.momentum))
         else:
-            mean = ops.reshape(self.moving_mean, self._broadcast_shape)
-            variance = ops.reshape(self.moving_variance, self._broadcast_shape)
-        scale = ops.reshape(self.gamma, self._broadcast_shape) * ops.rsqrt(variance + self.epsilon)
-        shift = ops.reshape(self.beta, self._broadcast_shape) - mean * scale
-        return ops.cast(x * scale + shift, self.compute_dtype)
+            scale, shift = (ops.reshape(v, self._broadcast_shape) for v in self.scale_and_shift())
+            x = x * scale + shift
+        return ops.cast(x, self.compute_dtype)
+
+    def uses_batch_moments(self, training: bool | None) -> bool:
+        """Whether a call normalises by its batch's moments; otherwise it does by the moving averages."""
+        return bool(training and self.trainable)
+
+    def scale_and_shift(self):
+        """What normalising by the moving averages is: two float32 tensors in the weights' shape."""
+        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+        return scale, self.beta - self.moving_mean * scale
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_deeplab.layers.batch_norm import BatchNormalization
 from keras_deeplab.layers.initializers import ScaledNormal
+from keras_deeplab.ops.convolution import convolution, pad_evenly, scaled_convolution
 from keras_deeplab.ops.depthwise import depthwise_convolution
 
 
@@ -73,11 +74,10 @@ class Convolution(keras.layers.Layer):
         self._activation = keras.activations.get(activation)
 
     def _make_convolution(self, use_bias):
-        return keras.layers.Conv2D(
+        return _Conv2D(
             self.filters,
             self.kernel_size,
             strides=self.strides,
-            padding="same" if self.strides == 1 else "valid",
             dilation_rate=self.atrous_rate,
             use_bias=use_bias,
             kernel_initializer=self.kernel_initializer,
@@ -85,18 +85,19 @@ class Convolution(keras.layers.Layer):
             name="conv",
         )
 
-    def _pad(self, inputs):
-        return inputs if self.strides == 1 else pad_evenly(inputs, self.kernel_size, self.atrous_rate)
-
     def build(self, input_shape):
         self.convolution.build(input_shape)
         if self.batch_norm is not None:
             self.batch_norm.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=None):
-        x = self.convolution(self._pad(inputs))
-        if self.batch_norm is not None:
-            x = self.batch_norm(x, training=training)
+        if self.batch_norm is None:
+            x = self.convolution(inputs)
+        elif self.batch_norm.uses_batch_moments(training):
+            x = self.batch_norm(self.convolution(inputs), training=training)
+        else:
+            # Scaling the kernel in place of the output saves a pass over memory.
+            x = self.convolution.call_scaled(inputs, *self.batch_norm.scale_and_shift())
         return self._activation(x)
 
     def compute_output_shape(self, input_shape):
@@ -148,9 +149,6 @@ class DepthwiseConvolution(Convolution):
             name="depthwise_conv",
         )
 
-    def _pad(self, inputs):
-        return pad_evenly(inputs, self.kernel_size, self.atrous_rate)
-
     def compute_output_shape(self, input_shape):
         return (*super().compute_output_shape(input_shape)[:3], input_shape[-1])
 
@@ -160,16 +158,40 @@ class DepthwiseConvolution(Convolution):
         return config
 
 
-class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras' layer and weights around our operation, for inputs that are already padded."""
+class _Conv2D(keras.layers.Conv2D):
+    """Keras' layer and weights around our operation, which pads by itself."""
 
     def build(self, input_shape):
         # Keras refuses kernels that are larger than the input, which it does not see padded.
         super().build((*(None for _ in input_shape[:-1]), input_shape[-1]))
 
     def call(self, inputs):
-        x = depthwise_convolution(inputs, self.kernel, self.strides[0], self.dilation_rate[0])
-        return x + self.bias if self.use_bias else x
+        bias = self.bias if self.use_bias else None
+        return convolution(inputs, self.kernel, bias, self.strides[0], self.dilation_rate[0])
+
+    def call_scaled(self, inputs, scale, shift):
+        """The convolution without bias, times `scale` plus `shift`, both (filters,)."""
+        return scaled_convolution(inputs, self.kernel, scale, shift, self.strides[0], self.dilation_rate[0])
+
+
+class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """The same for one kernel per channel."""
+
+    def build(self, input_shape):
+        super().build((*(None for _ in input_shape[:-1]), input_shape[-1]))
+
+    def call(self, inputs):
+        return self._convolve(inputs, self.kernel, self.bias if self.use_bias else None)
+
+    def call_scaled(self, inputs, scale, shift):
+        """The convolution without bias, times `scale` plus `shift`, both (channels,)."""
+        return self._convolve(inputs, ops.multiply(self.kernel, scale[:, None]), shift)
+
+    def _convolve(self, inputs, kernel, bias):
+        dtype = self.compute_dtype
+        inputs = pad_evenly(inputs, self.kernel_size[0], self.dilation_rate[0])
+        x = depthwise_convolution(inputs, ops.cast(kernel, dtype), self.strides[0], self.dilation_rate[0])
+        return x if bias is None else x + ops.cast(bias, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -237,26 +259,3 @@ class SeparableConvolution(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), **self.options}
-
-
-def pad_evenly(inputs, kernel_size: int, atrous_rate: int = 1):
-    """Zero padding before a "valid" convolution: (b, h, w, c) -> (b, h + p, w + p, c).
-
-    Args:
-        inputs: tensor `[b, h, w, c]`.
-        kernel_size: int. Side of the kernel.
-        atrous_rate: int. Spacing of the kernel's taps.
-
-    Returns:
-        Padded tensor, `p = (kernel_size - 1) * atrous_rate`, half of it (rounded down) in front.
-
-    Example:
-    ```python
-    pad_evenly(keras.ops.ones((1, 8, 8, 3)), kernel_size=3).shape  # (1, 10, 10, 3)
-    ```
-    """
-    total = (kernel_size - 1) * atrous_rate
-    if total == 0:
-        return inputs
-    side = (total // 2, total - total // 2)
-    return ops.pad(inputs, [(0, 0), side, side, (0, 0)])

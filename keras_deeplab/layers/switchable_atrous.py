@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_deeplab.layers.batch_norm import BatchNormalization
-from keras_deeplab.layers.convolution import Convolution, pad_evenly
+from keras_deeplab.layers.convolution import Convolution
 from keras_deeplab.layers.initializers import ScaledNormal
+from keras_deeplab.ops.convolution import convolution
 
 
 @keras.saving.register_keras_serializable(package="keras_deeplab")
@@ -96,14 +97,10 @@ class SwitchableAtrousConvolution(keras.layers.Layer):
 
     def _convolve(self, x):
         if self.switch is None:
-            x = pad_evenly(x, self.kernel_size, self.atrous_rate)
-            return ops.conv(
-                x, self.kernel, self.strides, "valid", "channels_last", dilation_rate=self.atrous_rate
-            )
+            return convolution(x, self.kernel, None, self.strides, self.atrous_rate)
         switch = self.switch(average_of_neighbours(x, 5))
         near, far = (
-            ops.conv(x, self.kernel, 1, "same", "channels_last", dilation_rate=rate)
-            for rate in (self.atrous_rate, 3 * self.atrous_rate)
+            convolution(x, self.kernel, atrous_rate=rate) for rate in (self.atrous_rate, 3 * self.atrous_rate)
         )
         return near + switch * (far - near)
 

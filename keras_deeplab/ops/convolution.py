@@ -1,0 +1,117 @@
+"""Convolutions padded alike on both sides, each in the way that its backend computes fastest."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 1):
+    """Convolution whose output lies on the input's grid: images (b, h, w, c) -> (b, h', w', f).
+
+    Zeros around the image keep its size, or with strides `ceil(size / strides)`: `(k - 1) * atrous_rate` of
+    them, half in front, whatever the size's parity. The framework's own "same" padding depends on it.
+
+    Args:
+        images: float tensor `[b, h, w, c]`.
+        kernel: float tensor `[k, k, c, f]`.
+        bias: float tensor `[f]` or `None`.
+        strides: int. Step of the output grid.
+        atrous_rate: int. Spacing of the kernel's taps.
+
+    Returns:
+        Tensor `[b, ceil(h / strides), ceil(w / strides), f]`.
+
+    Example:
+    ```python
+    convolution(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 16)), strides=2).shape  # (1, 4, 4, 16)
+    ```
+    """
+    images, kernel = ops.convert_to_tensor(images), ops.convert_to_tensor(kernel)
+    if keras.backend.backend() == "torch":
+        return _torch(images, kernel, bias, strides, atrous_rate)
+    if keras.backend.backend() == "jax" and kernel.shape[0] == 1:
+        return _matrix_product(images, kernel, bias, strides)
+    return padded_convolution(images, kernel, bias, strides, atrous_rate)
+
+
+def scaled_convolution(images, kernel, scale, shift, strides: int = 1, atrous_rate: int = 1):
+    """`convolution(images, kernel) * scale + shift`: images (b, h, w, c) -> (b, h', w', f).
+
+    On torch, scaling the kernel in place of the output saves passes over memory; the other backends'
+    compilers merge them with the next operation.
+
+    Args:
+        images: float tensor `[b, h, w, c]`.
+        kernel: float tensor `[k, k, c, f]`.
+        scale: float32 tensor `[f]`.
+        shift: float32 tensor `[f]`.
+        strides: int. Step of the output grid.
+        atrous_rate: int. Spacing of the kernel's taps.
+
+    Returns:
+        Tensor `[b, ceil(h / strides), ceil(w / strides), f]` in the dtype of the images.
+    """
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if keras.backend.backend() == "torch":
+        kernel = ops.cast(ops.multiply(kernel, scale), dtype)
+        return convolution(images, kernel, ops.cast(shift, dtype), strides, atrous_rate)
+    x = convolution(images, ops.cast(kernel, dtype), None, strides, atrous_rate)
+    return ops.cast(ops.cast(x, "float32") * scale + shift, dtype)
+
+
+def padded_convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 1):
+    """The same as `convolution`, of Keras' own operations."""
+    padding = "same"
+    if strides > 1:
+        images, padding = pad_evenly(images, kernel.shape[0], atrous_rate), "valid"
+    x = ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate=atrous_rate)
+    return x if bias is None else x + bias
+
+
+def pad_evenly(images, kernel_size: int, atrous_rate: int = 1):
+    """Zero padding before a "valid" convolution: (b, h, w, c) -> (b, h + p, w + p, c).
+
+    Args:
+        images: tensor `[b, h, w, c]`.
+        kernel_size: int. Side of the kernel.
+        atrous_rate: int. Spacing of the kernel's taps.
+
+    Returns:
+        Padded tensor, `p = (kernel_size - 1) * atrous_rate`, half of it (rounded down) in front.
+
+    Example:
+    ```python
+    pad_evenly(keras.ops.ones((1, 8, 8, 3)), kernel_size=3).shape  # (1, 10, 10, 3)
+    ```
+    """
+    total = (kernel_size - 1) * atrous_rate
+    if total == 0:
+        return images
+    side = (total // 2, total - total // 2)
+    return ops.pad(images, [(0, 0), side, side, (0, 0)])
+
+
+def _matrix_product(images, kernel, bias, strides):
+    """A 1x1 convolution, whose gradients are matrix products too: XLA's are many times slower on CPUs."""
+    x = ops.matmul(images[:, ::strides, ::strides], kernel[0, 0])
+    return x if bias is None else x + bias
+
+
+def _torch(images, kernel, bias, strides, atrous_rate):
+    """Views in place of the copies between layouts that Keras' convolution makes around torch's."""
+    from torch.nn import functional
+
+    total = (kernel.shape[0] - 1) * atrous_rate
+    if total % 2:
+        images, total = pad_evenly(images, kernel.shape[0], atrous_rate), 0
+    x = functional.conv2d(
+        images.permute(0, 3, 1, 2), _as_torch_kernel(kernel), bias, strides, total // 2, atrous_rate
+    )
+    return x.permute(0, 2, 3, 1)
+
+
+def _as_torch_kernel(kernel):
+    """(k, k, c, f) -> (f, c, k, k) in the memory order of channels-last images, transposed in one piece."""
+    k, _, c, f = kernel.shape
+    return kernel.reshape(-1, f).t().contiguous().reshape(f, k, k, c).permute(0, 3, 1, 2)
