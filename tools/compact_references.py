@@ -54,9 +54,9 @@ MANIFESTS = {
 }
 GRID = {"semantic_logits": 16, "center_heatmap": 6, "offset_map": 6}
 MANIFEST_FIELDS = (
-    "backbone", "backbone_options", "decoder", "num_classes", "ignore_label", "class_has_instances_list", "label_divisor",
-    "output_stride", "batchnorm", "golden", "golden_input_size", "checkpoint", "parameter_count",
-    "trainable_parameter_count",
+    "backbone", "backbone_options", "decoder", "num_classes", "ignore_label", "class_has_instances_list",
+    "label_divisor", "output_stride", "batchnorm", "golden", "golden_input_size", "checkpoint",
+    "parameter_count", "trainable_parameter_count",
 )  # fmt: skip
 
 

@@ -18,20 +18,13 @@ has only thing pixels, and they point anywhere.
 """
 
 import argparse
-import ctypes
-import importlib.util
 import os
-import pathlib
-import resource
-import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
+from measurement import ROOT, installed_backends, measure, peak_memory
 
-ROOT = pathlib.Path(__file__).parents[2]
-BACKENDS = ("tensorflow", "jax", "torch")
 NUM_CLASSES = 19
 THINGS = tuple(range(11, 19))
 
@@ -101,38 +94,6 @@ def compile_graph(function):
     return function
 
 
-def measure(function, runs):
-    """Times of the first call and medians of later ones: first wall, wall, CPU in milliseconds."""
-    from keras import tree
-
-    def once():
-        wall, cpu = time.perf_counter(), time.process_time()
-        for value in tree.flatten(function()):
-            np.asarray(value)
-        return 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
-
-    first, _ = once()
-    times = [once() for _ in range(runs)]
-    return first, *(statistics.median(t) for t in zip(*times, strict=True))
-
-
-def resident():
-    """Resident memory in MB."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
-
-
-def peak_memory(function):
-    """Highest resident memory during a call above that before it, in MB. Linux only."""
-    ctypes.CDLL(None).malloc_trim(0)
-    before = resident()
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    function()
-    status = pathlib.Path("/proc/self/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024 / 1e6 - before
-
-
 def benchmark_scene(kind, count, args):
     """One row of the table."""
     import keras
@@ -183,10 +144,9 @@ def main():
             for count in args.centers:
                 benchmark_scene(kind, count, args)
         return
-    for backend in BACKENDS:
-        if importlib.util.find_spec(backend):
-            environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            subprocess.run([sys.executable, *sys.argv], env=environment, check=True)
+    for backend in installed_backends():
+        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run([sys.executable, *sys.argv], env=environment, check=True)
 
 
 if __name__ == "__main__":
