@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_deeplab.ops.device import runs_on_cpu
+
 
 def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 1):
     """Convolution whose output lies on the input's grid: images (b, h, w, c) -> (b, h', w', f).
@@ -28,10 +30,13 @@ def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 
     ```
     """
     images, kernel = ops.convert_to_tensor(images), ops.convert_to_tensor(kernel)
+    bias = None if bias is None else ops.convert_to_tensor(bias)
     if keras.backend.backend() == "torch":
         return _torch(images, kernel, bias, strides, atrous_rate)
     if keras.backend.backend() == "jax" and kernel.shape[0] == 1:
         return _matrix_product(images, kernel, bias, strides)
+    if strides == 1 and runs_on_cpu() and _share_of_image(images, kernel.shape[0], atrous_rate) < 0.7:
+        return shifted_products(images, kernel, bias, atrous_rate)
     return padded_convolution(images, kernel, bias, strides, atrous_rate)
 
 
@@ -69,6 +74,28 @@ def padded_convolution(images, kernel, bias=None, strides: int = 1, atrous_rate:
     return x if bias is None else x + bias
 
 
+def shifted_products(images, kernel, bias=None, atrous_rate: int = 1):
+    """The same as `convolution` without strides, as a sum of matrix products with the part of the image that
+    each tap of the kernel sees.
+
+    Wide rates on small maps have taps that see mostly padding, which other ways multiply all the same.
+    Needs an odd kernel and a static height and width.
+    """
+    k = kernel.shape[0]
+    _, h, w, _ = images.shape
+    total = 0.0 if bias is None else bias
+    for row in range(k):
+        for column in range(k):
+            down, right = ((tap - k // 2) * atrous_rate for tap in (row, column))
+            if abs(down) >= h or abs(right) >= w:
+                continue
+            (y, y_after), (x, x_after) = ((max(0, -n), max(0, n)) for n in (down, right))
+            seen = images[:, y_after : h - y, x_after : w - x]
+            product = ops.matmul(seen, kernel[row, column])
+            total = total + ops.pad(product, [(0, 0), (y, y_after), (x, x_after), (0, 0)])
+    return total
+
+
 def pad_evenly(images, kernel_size: int, atrous_rate: int = 1):
     """Zero padding before a "valid" convolution: (b, h, w, c) -> (b, h + p, w + p, c).
 
@@ -90,6 +117,16 @@ def pad_evenly(images, kernel_size: int, atrous_rate: int = 1):
         return images
     side = (total // 2, total - total // 2)
     return ops.pad(images, [(0, 0), side, side, (0, 0)])
+
+
+def _share_of_image(images, kernel_size, atrous_rate):
+    """How much of what the kernel's taps see is image and not padding; 1 if the sizes are not known."""
+    h, w = images.shape[1:3]
+    if kernel_size % 2 == 0 or not (isinstance(h, int) and isinstance(w, int)):
+        return 1.0
+    distances = [abs(tap - kernel_size // 2) * atrous_rate for tap in range(kernel_size)]
+    seen = [sum(max(0, n - distance) for distance in distances) / (n * kernel_size) for n in (h, w)]
+    return seen[0] * seen[1]
 
 
 def _matrix_product(images, kernel, bias, strides):

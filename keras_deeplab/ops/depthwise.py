@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_deeplab.ops.device import runs_on_cpu
+
 
 def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1):
     """Convolves every channel with its own kernel, without padding: (b, h, w, c) -> (b, h', w', c).
@@ -26,7 +28,7 @@ def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1
     depthwise_convolution(keras.ops.ones((1, 9, 9, 16)), keras.ops.ones((3, 3, 16, 1))).shape  # (1, 7, 7, 16)
     ```
     """
-    if _runs_on_jax_cpu():
+    if keras.backend.backend() == "jax" and runs_on_cpu():
         return shifted_sum(images, kernel, strides, atrous_rate)
     return ops.depthwise_conv(
         images, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=atrous_rate
@@ -45,11 +47,3 @@ def shifted_sum(images, kernel, strides: int = 1, atrous_rate: int = 1):
             shifted = images[:, top : top + extents[0] : strides, left : left + extents[1] : strides]
             total = total + shifted * kernel[row, column, :, 0]
     return total
-
-
-def _runs_on_jax_cpu():
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu"

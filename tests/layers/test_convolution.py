@@ -7,7 +7,6 @@ from keras import ops
 from scipy import ndimage
 
 from keras_deeplab.layers.convolution import Convolution, DepthwiseConvolution, SeparableConvolution
-from keras_deeplab.ops.convolution import pad_evenly
 
 NUMPY = ops.convert_to_numpy
 
@@ -87,11 +86,6 @@ def test_separable_activates_both_halves():
     middle = NUMPY(layer.depthwise(images))
     assert middle.min() == 0
     np.testing.assert_allclose(result, NUMPY(layer.pointwise(middle)), atol=1e-6)
-
-
-def test_padding_puts_the_odd_pixel_behind():
-    padded = NUMPY(pad_evenly(np.ones((1, 1, 1, 1), "float32"), kernel_size=4))
-    assert np.argwhere(padded[0, ..., 0]).tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize(

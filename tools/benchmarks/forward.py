@@ -13,10 +13,10 @@ included, above that of the built network.
 from network_table import run_table
 
 
-def forward(network, images, labels, eager):
+def forward(network, images, labels):
     """One inference."""
-    return (network.eager if eager else network.forward)(images)
+    return network.forward(images)
 
 
 if __name__ == "__main__":
-    run_table(__file__, __doc__, forward, batch=1, runs=7)
+    run_table(__file__, __doc__, forward, passes=1, batch=1, runs=7)

@@ -21,14 +21,14 @@ from networks import NETWORKS, PANOPTIC, PANOPTIC_SIZE, PEERS, PEERS_SIZE, backe
 HEADER = "| network | backend | first s | wall ms | CPU ms | GFLOP | GFLOP / CPU-s | % of peak | memory MB |"
 
 
-def run_table(script, description, call, batch, runs):
+def run_table(script, description, call, passes, batch, runs):
     """Parses the command line, runs every row in a process of its own, and prints them.
 
     Args:
         script: path of the calling script, which every row runs again.
         description: str. The script's docstring.
-        call: function `(network, images, labels, eager)` that does what is to be timed; `eager` asks for
-            the way in which operations can be counted.
+        call: function `(network, images, labels)` that does what is to be timed.
+        passes: int. Arithmetic of a call in forward passes: a backward pass has twice that of a forward one.
         batch: int. Images per call.
         runs: int. Calls that a median is taken of.
     """
@@ -59,6 +59,8 @@ def run_table(script, description, call, batch, runs):
     for name in PEERS if args.peers else args.networks:
         options = {"name": name, "size": size, "batch": args.batch, "options": args.options}
         counted = row("count", "torch", **options) if "torch" in installed_backends() else {}
+        if "gflop" in counted:
+            counted["gflop"] *= passes
         for backend in backends_of(name, args.backends):
             timed = row("time", backend, runs=args.runs, **options)
             memory = row("memory", backend, variables=RETURN_MEMORY, **options)
@@ -69,7 +71,7 @@ def run_table(script, description, call, batch, runs):
 def _time_row(call, name, size, batch, runs, cores, options):
     use_cores(cores)
     network, data = NETWORKS[name](tuple(size), **options), random_batch(batch, size)
-    first, wall, cpu = measure(lambda: call(network, *data, eager=False), runs)
+    first, wall, cpu = measure(lambda: call(network, *data), runs)
     return {"first": first / 1000, "wall": wall, "cpu": cpu}
 
 
@@ -79,7 +81,7 @@ def _memory_row(call, name, size, batch, cores, options):
 
     def calls():
         for _ in range(2):
-            to_numpy(call(network, *data, eager=False))
+            to_numpy(call(network, *data))
 
     return {"memory": peak_memory(calls)}
 
@@ -87,7 +89,7 @@ def _memory_row(call, name, size, batch, cores, options):
 def _count_row(call, name, size, batch, cores, options):
     use_cores(cores)
     network, data = NETWORKS[name](tuple(size), **options), random_batch(batch, size)
-    return {"gflop": count_gflop(lambda: call(network, *data, eager=True))}
+    return {"gflop": count_gflop(lambda: network.eager(data[0]))}
 
 
 def _peak_row(call, cores):

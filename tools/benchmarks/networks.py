@@ -20,7 +20,7 @@ class Network:
         forward: function of float32 images `[b, h, w, 3]` in [-1, 1] to heads, compiled where the backend
             compiles.
         step: function of images and labels int32 `[b, h, w]` that trains on them once.
-        eager: the forward pass uncompiled.
+        eager: the forward pass uncompiled, for counting its operations.
     """
 
     forward: Callable

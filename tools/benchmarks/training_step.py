@@ -4,16 +4,16 @@
     python tools/benchmarks/training_step.py --peers       # DeepLabV3+ beside keras-hub's and smp's
     python tools/benchmarks/training_step.py --networks axial_swidernet_1_1_1 --options '{"recompute": true}'
 
-The columns are those of `forward.py`. Arithmetic is counted on torch and without what recomputation adds.
+The columns are those of `forward.py`. Arithmetic counts as three forward passes, also with recomputation.
 """
 
 from network_table import run_table
 
 
-def step(network, images, labels, eager):
+def step(network, images, labels):
     """One step of training."""
     return network.step(images, labels)
 
 
 if __name__ == "__main__":
-    run_table(__file__, __doc__, step, batch=2, runs=3)
+    run_table(__file__, __doc__, step, passes=3, batch=2, runs=3)
