@@ -31,8 +31,10 @@ BACKBONES = {
 NO_GRADIENT = "batch_norm_similarity/beta"
 
 
-def small_backbone(variant):
-    backbone = Backbone.from_variant(variant, output_stride=16, image_shape=(*SIZE, 3), **BACKBONES[variant])
+def small_backbone(variant, **options):
+    backbone = Backbone.from_variant(
+        variant, output_stride=16, image_shape=(*SIZE, 3), **BACKBONES[variant], **options
+    )
     for variable in backbone.trainable_variables:
         # Fresh branches end with a scale of 0, which lets no gradient through.
         if variable.path.endswith("gamma"):
