@@ -6,7 +6,7 @@ out of the recomputed function as results, and are assigned once, outside of it.
 
 from __future__ import annotations
 
-from keras import StatelessScope
+from keras import StatelessScope, ops
 
 from keras_deeplab.ops.recomputation import recompute
 
@@ -27,18 +27,21 @@ def call_recomputed(layer, function, *inputs):
     call_recomputed(block, lambda x: block.convolution(x, training=True), images)
     ```
     """
-    trainable = layer.trainable_variables
-    averages = layer.non_trainable_variables
+    trainable, averages = layer.trainable_variables, layer.non_trainable_variables
+    variables = [*trainable, *averages]
     count = len(inputs)
-    fixed = [variable.value for variable in averages]
 
     def pure(*tensors):
-        values = zip([*trainable, *averages], [*tensors[count:], *fixed], strict=True)
-        with StatelessScope(state_mapping=list(values)) as scope:
+        with StatelessScope(state_mapping=list(zip(variables, tensors[count:], strict=True))) as scope:
             output = function(*tensors[:count])
         return [output, *(scope.get_current_value(variable) for variable in averages)]
 
-    output, *updated = recompute(pure)(*inputs, *(variable.value for variable in trainable))
+    # Copies of the averages: torch assigns in place, and would miss the values that it is to use again.
+    values = [
+        *(variable.value for variable in trainable),
+        *(ops.copy(variable.value) for variable in averages),
+    ]
+    output, *updated = recompute(pure)(*inputs, *values)
     for variable, value in zip(averages, updated, strict=True):
         variable.assign(value)
     return output

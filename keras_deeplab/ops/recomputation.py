@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from keras_deeplab.ops.device import runs_on_cpu
+
 
 def recompute(function):
     """Wraps a function so that its gradient computes the function again instead of keeping its insides.
@@ -34,7 +36,32 @@ def _tensorflow(function):
 def _jax(function):
     import jax
 
-    return jax.checkpoint(function)
+    return _tied_to_gradient(function) if runs_on_cpu() else jax.checkpoint(function)
+
+
+def _tied_to_gradient(function):
+    """`jax.checkpoint` for CPUs, whose compiler removes the barriers that keep the second run late.
+
+    Without them it runs early, and its insides are kept after all. Here it waits for the gradient, since its
+    first tensor gets nought times a number of it added.
+    """
+    import jax
+
+    recomputed = jax.custom_vjp(function)
+
+    def forward(*tensors):
+        return function(*tensors), tensors
+
+    def backward(tensors, gradients):
+        # Integers have gradients without numbers, of dtype float0.
+        numbers = [g.ravel()[0].astype("float32") for g in gradients if g.dtype != jax.dtypes.float0]
+        late = 0.0 * sum(numbers)
+        first, *others = tensors
+        _, differentiate = jax.vjp(function, first + late.astype(first.dtype), *others)
+        return differentiate(gradients)
+
+    recomputed.defvjp(forward, backward)
+    return recomputed
 
 
 def _torch(function):
