@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_deeplab.ops.device import runs_on_cpu
+from keras_deeplab.ops.kernel_gradient import with_kernel_gradient
 
 
 def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 1):
@@ -33,11 +36,11 @@ def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 
     bias = None if bias is None else ops.convert_to_tensor(bias)
     if keras.backend.backend() == "torch":
         return _torch(images, kernel, bias, strides, atrous_rate)
-    if keras.backend.backend() == "jax" and kernel.shape[0] == 1:
-        return _matrix_product(images, kernel, bias, strides)
-    if strides == 1 and runs_on_cpu() and _share_of_image(images, kernel.shape[0], atrous_rate) < 0.7:
-        return shifted_products(images, kernel, bias, atrous_rate)
-    return padded_convolution(images, kernel, bias, strides, atrous_rate)
+    convolve = functools.partial(_convolve, strides=strides, atrous_rate=atrous_rate)
+    if keras.backend.backend() == "jax" and runs_on_cpu():
+        convolve = with_kernel_gradient(convolve, strides, atrous_rate)
+    x = convolve(images, kernel)
+    return x if bias is None else x + bias
 
 
 def scaled_convolution(images, kernel, scale, shift, strides: int = 1, atrous_rate: int = 1):
@@ -129,10 +132,13 @@ def _share_of_image(images, kernel_size, atrous_rate):
     return seen[0] * seen[1]
 
 
-def _matrix_product(images, kernel, bias, strides):
-    """A 1x1 convolution, whose gradients are matrix products too: XLA's are many times slower on CPUs."""
-    x = ops.matmul(images[:, ::strides, ::strides], kernel[0, 0])
-    return x if bias is None else x + bias
+def _convolve(images, kernel, strides, atrous_rate):
+    """The way that is fastest on TensorFlow and JAX."""
+    if keras.backend.backend() == "jax" and kernel.shape[0] == 1:
+        return ops.matmul(images[:, ::strides, ::strides], kernel[0, 0])
+    if strides == 1 and runs_on_cpu() and _share_of_image(images, kernel.shape[0], atrous_rate) < 0.7:
+        return shifted_products(images, kernel, None, atrous_rate)
+    return padded_convolution(images, kernel, None, strides, atrous_rate)
 
 
 def _torch(images, kernel, bias, strides, atrous_rate):
