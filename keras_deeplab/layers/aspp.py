@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_deeplab.layers.convolution import Convolution
+from keras_deeplab.ops.pooling import sliding_mean
 from keras_deeplab.ops.resize import resize_bilinear, scale_dimension
 
 
@@ -70,11 +71,6 @@ class ASPP(keras.layers.Layer):
         if not self.atrous_rates:
             self.project.build(input_shape)
             return
-        if self.pooling_window is not None and None in input_shape[1:3]:
-            raise ValueError(
-                "ASPP with a `pooling_window` needs a fixed image size. Give the backbone an `image_shape` "
-                "with height and width, or use `pooling_window=None`."
-            )
         for layer in (*self.branches, self.pool):
             layer.build(input_shape)
         self.project.build((*input_shape[:-1], (len(self.branches) + 1) * self.filters))
@@ -93,12 +89,9 @@ class ASPP(keras.layers.Layer):
         return self.dropout(x, training=training)
 
     def _average(self, inputs, scale=1.0):
-        size = tuple(inputs.shape[1:3])
-        window = self.pooling_window and tuple(scale_dimension(w, scale) for w in self.pooling_window)
-        if window is None or all(w >= n for w, n in zip(window, size, strict=True)):
+        if self.pooling_window is None:
             return ops.mean(inputs, axis=(1, 2), keepdims=True)
-        window = tuple(min(w, n) for w, n in zip(window, size, strict=True))
-        return ops.average_pool(inputs, window, strides=1, padding="valid", data_format="channels_last")
+        return sliding_mean(inputs, [scale_dimension(length, scale) for length in self.pooling_window])
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)

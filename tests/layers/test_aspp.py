@@ -52,9 +52,16 @@ def test_the_branches_are_concatenated_in_order():
     np.testing.assert_allclose(NUMPY(layer(features)), NUMPY(layer.project(joined)), atol=1e-5)
 
 
-def test_a_window_needs_a_fixed_size():
-    with pytest.raises(ValueError, match="fixed image size"):
-        ASPP(4, (1, 2, 3), pooling_window=(2, 2))(keras.Input((None, None, 3)))
+@pytest.mark.parametrize("size", [(5, 7), (2, 9)])
+def test_one_model_takes_images_of_any_size(size):
+    layer = ASPP(4, (1, 2, 3), pooling_window=(3, 3))
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, None, None, 4)
+    features = random(2, *size, 3)
+    result = model.predict(features, verbose=0)
+    # Running sums in place of sums of windows of at most 9 numbers.
+    np.testing.assert_allclose(result, NUMPY(layer(features)), atol=1e-5)
 
 
 def test_dropout_acts_in_training_alone():

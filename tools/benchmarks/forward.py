@@ -7,7 +7,8 @@
 Columns: seconds of the first call, with compilation; medians of later ones, as wall time and as time of
 all processor threads; arithmetic as torch counts it (2 per multiply-add), its rate, and that against the
 fastest backend's matrix product; the peak of resident memory during the first two calls, compilation
-included, above that of the built network.
+included, above that of the built network. Timed processes keep freed memory (`KEEP_MEMORY` in
+`measurement.py`), or with `--default-allocator` do as glibc does.
 """
 
 from network_table import run_table

@@ -17,6 +17,13 @@ ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 # Makes glibc give every larger block back when it is freed. It costs time: not for timings.
 RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+# Makes glibc keep all memory. By default every large tensor is new memory, which the system has to clear page
+# by page: up to a third of a training step, and it varies.
+KEEP_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**34),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
 
 
 def installed_backends():

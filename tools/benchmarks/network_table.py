@@ -5,6 +5,7 @@ import json
 import sys
 
 from measurement import (
+    KEEP_MEMORY,
     RETURN_MEMORY,
     ROOT,
     count_gflop,
@@ -41,6 +42,7 @@ def run_table(script, description, call, passes, batch, runs):
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--options", type=json.loads, default={}, help="backbone's arguments, as JSON")
+    parser.add_argument("--default-allocator", action="store_true", help="time with glibc's own settings")
     parser.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -55,6 +57,7 @@ def run_table(script, description, call, passes, batch, runs):
     peak = max(peaks.values())
     print("2048 x 2048 matrix product:", ", ".join(f"{b} {p:.0f}" for b, p in peaks.items()), "GFLOP / CPU-s")
     print(HEADER, "| --- " * (HEADER.count("|") - 1) + "|", sep="\n")
+    allocator = {} if args.default_allocator else KEEP_MEMORY
     size = args.size or (PEERS_SIZE if args.peers else PANOPTIC_SIZE)
     for name in PEERS if args.peers else args.networks:
         options = {"name": name, "size": size, "batch": args.batch, "options": args.options}
@@ -62,7 +65,7 @@ def run_table(script, description, call, passes, batch, runs):
         if "gflop" in counted:
             counted["gflop"] *= passes
         for backend in backends_of(name, args.backends):
-            timed = row("time", backend, runs=args.runs, **options)
+            timed = row("time", backend, variables=allocator, runs=args.runs, **options)
             memory = row("memory", backend, variables=RETURN_MEMORY, **options)
             print(_format(name, backend, {**counted, **timed, **memory}, peak))
             sys.stdout.flush()
