@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import pathlib
 import tomllib
 
@@ -99,6 +100,19 @@ def check_backbone_arguments(output_stride: int, image_shape) -> tuple:
     if len(image_shape) != 3 or image_shape[2] is None or any(n is not None and n < 1 for n in image_shape):
         raise ValueError(f"`image_shape` must be (height, width, channels). Received: {image_shape}")
     return image_shape
+
+
+def check_keyword_arguments(cls, arguments) -> None:
+    """Raises a `TypeError` for arguments that a class would pass on to Keras' models, which ignore them.
+
+    Args:
+        cls: class. Its constructor's own arguments are what the error offers.
+        arguments: dict of those that the constructor does not take itself.
+    """
+    known = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")]
+    for name in arguments:
+        if name not in ("name", "trainable"):
+            raise TypeError(f"{cls.__name__} has no argument {name!r}. Arguments: {', '.join(known)}.")
 
 
 @functools.cache

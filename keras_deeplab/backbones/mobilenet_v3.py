@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments
+from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments, check_keyword_arguments
 from keras_deeplab.layers.convolution import Convolution, DepthwiseConvolution
 from keras_deeplab.layers.squeeze_excite import SqueezeExcite
 
@@ -45,6 +45,7 @@ class MobileNetV3Backbone(Backbone):
         dtype=None,
         **kwargs,
     ):
+        check_keyword_arguments(type(self), kwargs)
         image_shape = check_backbone_arguments(output_stride, image_shape)
         options = {
             "batch_norm_momentum": batch_norm_momentum,
@@ -67,6 +68,7 @@ class MobileNetV3Backbone(Backbone):
             features[f"res{(stride * atrous_rate).bit_length() - 1}"] = expanded
         features["res5"] = Convolution(head_filters, activation="hard_silu", name="head", **options)(x)
         super().__init__(inputs=images, outputs=features, dtype=dtype, **kwargs)
+        self.input_spec = keras.layers.InputSpec(shape=(None, *image_shape))
 
         self.blocks = [dict(block) for block in blocks]
         self.stem_filters = stem_filters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments
+from keras_deeplab.backbones.backbone import Backbone, check_backbone_arguments, check_keyword_arguments
 from keras_deeplab.layers.convolution import Convolution
 from keras_deeplab.layers.drop_path import scheduled_rate
 from keras_deeplab.layers.residual import ResidualBlock, attention_branch, basic_branch, bottleneck_branch
@@ -98,6 +98,7 @@ class ResNetBackbone(Backbone):
         dtype=None,
         **kwargs,
     ):
+        check_keyword_arguments(type(self), kwargs)
         image_shape = check_backbone_arguments(output_stride, image_shape)
         config = {
             "blocks": tuple(blocks),
@@ -129,6 +130,7 @@ class ResNetBackbone(Backbone):
         images = keras.Input(image_shape, name="images")
         features = _backbone_features(images, config, dtype)
         super().__init__(inputs=images, outputs=features, dtype=dtype, **kwargs)
+        self.input_spec = keras.layers.InputSpec(shape=(None, *image_shape))
 
         self.config = config
         self.output_stride = output_stride

@@ -9,6 +9,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_deeplab.backbones.backbone import check_keyword_arguments
 from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.hub import preset_folder, registry
 from keras_deeplab.labels import LabelSpace
@@ -45,6 +46,7 @@ class Segmenter(keras_hub.models.Task):
     def __init__(
         self, backbone, decode, label_space, postprocessor, preprocessor=None, compile=True, **kwargs
     ):
+        check_keyword_arguments(type(self), kwargs)
         size = backbone.image_shape[:2]
         self.backbone = backbone
         self.preprocessor = preprocessor or SegmenterPreprocessor(
@@ -52,6 +54,7 @@ class Segmenter(keras_hub.models.Task):
         )
         heads = decode(backbone(backbone.input), backbone.input)
         super().__init__(inputs=backbone.input, outputs=heads, compile=False, **kwargs)
+        self.input_spec = keras.layers.InputSpec(shape=(None, *backbone.image_shape))
         self.label_space = label_space
         self._decode = _Hidden(decode)
         self.postprocessor = postprocessor

@@ -62,6 +62,19 @@ def test_malformed_arguments_are_named(backbone_class, arguments, message):
         backbone_class.from_variant(variant, **arguments)
 
 
+@pytest.mark.parametrize("variant", ["resnet50", "mobilenet_v3_small"])
+def test_unknown_arguments_are_named_with_the_known_ones(variant):
+    with pytest.raises(TypeError, match=r"Backbone has no argument 'dropout'.*image_shape"):
+        Backbone.from_variant(variant, dropout=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 33, 33, 1), (1, 33, 33, 4), (1, 65, 33, 3)])
+def test_images_of_another_shape_are_refused(shape):
+    backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(33, 33, 3))
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 33, 33, 3\)"):
+        backbone(np.zeros(shape, "float32"))
+
+
 def test_sides_of_an_image_may_be_unknown():
     assert check_backbone_arguments(16, [None, 33, 3]) == (None, 33, 3)
 

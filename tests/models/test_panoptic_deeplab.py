@@ -186,6 +186,16 @@ def test_images_of_another_size_are_refused_by_predict(trained):
         trained[0].predict(np.zeros((2, 33, 97, 3), "uint8"))
 
 
+def test_unknown_arguments_are_named_with_the_known_ones():
+    with pytest.raises(TypeError, match=r"PanopticDeepLab has no argument 'classes'.*label_space"):
+        small_model(classes=19)
+
+
+def test_images_of_other_channels_are_refused_by_the_network(trained):
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 65, 97, 3\)"):
+        trained[0](np.zeros((1, 65, 97, 1), "float32"))
+
+
 def test_bfloat16_keeps_the_heads_in_float32():
     backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(33, 65, 3), dtype="mixed_bfloat16")
     model = PanopticDeepLab(backbone, CITYSCAPES, aspp_filters=16, semantic_filters=16, instance_filters=16)
