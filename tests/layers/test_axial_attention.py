@@ -140,7 +140,8 @@ def test_half_precision_stays_close(dtype):
         outputs.append(NUMPY(ops.cast(layer(inputs), "float32")))
         assert layer.height_axis.batch_norm_similarity.compute_dtype == "float32"
     exact, half = outputs
-    assert np.abs(half - exact).max() < 0.1 * exact.std()
+    # The root of the mean square: one value's largest error hangs on how a processor rounds.
+    assert np.sqrt(np.mean((half - exact) ** 2)) < 0.05 * exact.std()
 
 
 @pytest.mark.parametrize(
