@@ -8,20 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from keras_deeplab.data.sample_loader import SampleLoader
 from keras_deeplab.data.targets import panoptic_targets
 from keras_deeplab.data.transforms import RandomScaleCrop, ResizeToFit, Transform, check_size
 from keras_deeplab.labels import LabelSpace
 
 
 class Pipeline:
-    """Batches of normalised images and targets, read, transformed and batched by Grain in threads.
+    """Batches of normalised images and targets, read and transformed by Grain in threads or processes.
 
     In training, samples are shuffled anew in every epoch, scaled, cropped and flipped at random, and
     repeated without end. Otherwise they come once, in order, shrunk to fit and padded. What is drawn
-    depends only on `seed`, the epoch and the position in it, not on threads.
+    depends only on `seed`, the epoch and the position in it, not on threads, processes or shards.
 
-    `dataset` is the Grain dataset for `fit`. Iterating over the pipeline itself yields one epoch, and the
-    next epoch the next time.
+    `dataset` is the Grain dataset for `fit`, and `dataset_from(step)` the same from a later batch on.
+    Iterating over the pipeline itself yields one epoch, and the next epoch the next time. All their
+    iterators have `get_state()` and `set_state(state)`, to go on in the middle of an epoch.
 
     Args:
         reader: sequence (`len`, `[i]`) of samples `{"image", "panoptic", "name"}`, e.g. `Cityscapes`.
@@ -36,7 +38,15 @@ class Pipeline:
         transform: callable `(sample, rng) -> sample` in place of the built-in transforms; must return
             images of `image_size`.
         num_threads: int. Threads that read and transform; 0 works in the caller's thread. `None` takes the
-            number of processors, at most 16.
+            number of processors, at most 16. With `num_workers` these are the threads of each process, and
+            `None` shares the processors among them.
+        num_workers: int. Processes that read and transform, for readers or transforms in pure Python; the
+            built-in ones run in parallel in threads. The main module of a script must be guarded by
+            `if __name__ == "__main__"`, as for any process that Python spawns.
+        shard: `(index, count)`. Reads the part `index` of `count` equal ones, for training on several hosts:
+            together they read each sample once per epoch. `batch_size` is that of this host.
+        on_error: `"raise"`, or `"skip"` to leave out samples that cannot be read or used, with a warning in
+            the log of `keras_deeplab` that names the file.
         cache: bool. Keeps decoded samples in memory: for small datasets.
         drop_remainder: bool. Leaves out the last batch of an ordered pass when it is not full.
 
@@ -68,6 +78,9 @@ class Pipeline:
         label_space: LabelSpace | None = None,
         transform: Transform | None = None,
         num_threads: int | None = None,
+        num_workers: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        on_error: str = "raise",
         cache: bool = False,
         drop_remainder: bool = False,
     ):
@@ -88,24 +101,41 @@ class Pipeline:
                 else ResizeToFit(self.image_size, void)
             )
         self.transform = transform
+        self.num_workers = _at_least("num_workers", num_workers, 0)
         if num_threads is None:
-            num_threads = min(os.cpu_count() or 1, 16)
+            num_threads = max(min(os.cpu_count() or 1, 16) // max(self.num_workers, 1), 1)
         self.num_threads = _at_least("num_threads", num_threads, 0)
+        self.shard = _check_shard(shard, len(reader))
         self.drop_remainder = drop_remainder
         self.epoch = 0
         if len(self) == 0:
             raise ValueError(
-                f"`drop_remainder` leaves no batch: {len(reader)} samples are fewer than "
+                f"`drop_remainder` leaves no batch: {self._num_samples} samples are fewer than "
                 f"`batch_size` {batch_size}."
             )
-        self._samples = self._make_samples(_Cache(reader) if cache else reader)
-        self.dataset = self._batches(self._samples.repeat() if training else self._samples)
+        load = SampleLoader(
+            _Cache(reader) if cache else reader,
+            self.image_size, self.transform, targets, self.label_space, on_error,
+        )  # fmt: skip
+        self._samples = self._make_samples(load)
+        self.dataset = self._batches(self._samples)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches until every sample has come up; one fewer with `drop_remainder`, if partial."""
-        steps = len(self.reader) / self.batch_size
+        steps = self._num_samples / self.batch_size
         return math.floor(steps) if self.drop_remainder else math.ceil(steps)
+
+    def dataset_from(self, step: int):
+        """`dataset` without its first batches, none of which is read: for going on with a training run.
+
+        Args:
+            step: int. Number of batches to leave out. Skipped samples (`on_error="skip"`) do not count.
+
+        Returns:
+            Grain dataset.
+        """
+        return self._batches(self._samples[_at_least("step", step, 0) * self.batch_size :])
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -114,7 +144,7 @@ class Pipeline:
         samples = self._samples
         if self.training:
             per_epoch = self.steps_per_epoch * self.batch_size
-            samples = samples.repeat()[self.epoch * per_epoch : (self.epoch + 1) * per_epoch]
+            samples = samples[self.epoch * per_epoch : (self.epoch + 1) * per_epoch]
         self.epoch += 1
         return iter(self._batches(samples))
 
@@ -125,43 +155,63 @@ class Pipeline:
             f"{self.steps_per_epoch} batches of {self.batch_size} at {height}x{width})"
         )
 
-    def _make_samples(self, reader):
-        """A Grain dataset of single samples, ready to be batched."""
+    @property
+    def _num_samples(self):
+        """Samples of this shard per epoch. All hosts must train as many steps; an ordered pass ends."""
+        index, count = self.shard
+        return math.ceil((len(self.reader) - (0 if self.training else index)) / count)
+
+    def _make_samples(self, load):
+        """A Grain dataset of all single samples of this shard, ready to be batched."""
         import grain
 
-        samples = grain.MapDataset.source(reader).seed(self.seed)
+        samples = grain.MapDataset.range(len(self.reader)).seed(self.seed)
         if self.training:
             samples = samples.shuffle()
-        return samples.random_map(self._prepare)
+        samples = samples.random_map(load)
+        if self.training:
+            samples = samples.repeat()
+        index, count = self.shard
+        return samples[index::count] if count > 1 else samples
 
     def _batches(self, samples):
         import grain
 
         # Grain's own buffer of 500 samples would not fit into memory.
-        options = grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=2 * self.batch_size)
-        samples = samples.to_iter_dataset(options)
+        buffer = 2 * self.batch_size
+        samples = samples.to_iter_dataset(
+            grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=buffer), allow_nones=True
+        )
+        if self.num_workers:
+            _mark_flags_as_parsed()
+            buffer = math.ceil(buffer / self.num_workers)
+            samples = samples.mp_prefetch(grain.MultiprocessingOptions(self.num_workers, buffer))
+        # Samples are left out behind the processes, which take turns: their number changes nothing.
+        samples = samples.filter(_IsUsable(self.reader, self._num_samples))
         return samples.batch(self.batch_size, drop_remainder=self.drop_remainder)
 
-    def _prepare(self, sample, rng):
-        name = sample.get("name", "")
-        if "image" not in sample:
-            raise ValueError(f"Sample {name!r} of {self.reader!r} has no image.")
-        if self.targets is not None and "panoptic" not in sample:
-            raise ValueError(f"Sample {name!r} has no panoptic map. Pass targets=None for images only.")
-        sample = self.transform(sample, rng)
-        if sample["image"].shape != (*self.image_size, 3):
-            raise ValueError(
-                f"`transform` made an image of shape {sample['image'].shape}. "
-                f"Expected: {(*self.image_size, 3)}"
-            )
-        image = np.divide(sample["image"], np.float32(127.5), dtype=np.float32)
-        image -= np.float32(1)
-        if self.targets is None:
-            return image
-        try:
-            return image, self.targets(sample["panoptic"], self.label_space)
-        except ValueError as error:
-            raise ValueError(f"Sample {name!r}: {error}") from error
+
+def _mark_flags_as_parsed():
+    """Grain looks at absl's flags before it starts processes, and only absl's own programs parse them."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+class _IsUsable:
+    """Whether a sample was not skipped. A reader without any usable sample would be read for ever."""
+
+    def __init__(self, reader, num_samples):
+        self._reader = repr(reader)
+        self._limit = num_samples
+        self._skipped = 0
+
+    def __call__(self, sample):
+        self._skipped = 0 if sample is not None else self._skipped + 1
+        if self._skipped >= self._limit:
+            raise ValueError(f"None of the {self._limit} samples of {self._reader} can be used; see the log.")
+        return sample is not None
 
 
 class _Cache:
@@ -185,6 +235,15 @@ def _label_space_of(reader, label_space):
     if label_space is None:
         raise ValueError("The reader has no `label_space`. Pass `label_space`.")
     return LabelSpace.create(label_space)
+
+
+def _check_shard(shard, num_samples):
+    index, count = shard if isinstance(shard, (tuple, list)) and len(shard) == 2 else (None, None)
+    if not all(isinstance(n, (int, np.integer)) for n in (index, count)) or not 0 <= index < count:
+        raise ValueError(f"`shard` must be (index, count) with 0 <= index < count. Received: shard={shard!r}")
+    if count > num_samples:
+        raise ValueError(f"{num_samples} samples cannot be shared by {count} shards.")
+    return int(index), int(count)
 
 
 def _at_least(name, value, minimum):

@@ -1,4 +1,5 @@
 import itertools
+import json
 import pathlib
 import subprocess
 import sys
@@ -117,15 +118,87 @@ def test_a_sample_is_transformed_differently_in_each_epoch():
     assert len({images.tobytes() for _ in range(4) for images in pipeline}) == 4
 
 
-def test_iterators_resume_where_they_stopped():
-    dataset = Pipeline(reader_of(5), (17, 17), batch_size=2).dataset
-    iterator = iter(dataset)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_iterators_resume_where_they_stopped(num_workers):
+    def options():
+        return {"image_size": (17, 17), "batch_size": 2, "num_workers": num_workers}
+
+    iterator = iter(Pipeline(reader_of(5), **options()).dataset)
     next(iterator)
-    state = iterator.get_state()
+    state = json.loads(json.dumps(iterator.get_state()))
     expected = next(iterator)[0]
-    resumed = iter(dataset)
+    resumed = iter(Pipeline(reader_of(5), **options()).dataset)
     resumed.set_state(state)
     np.testing.assert_array_equal(next(resumed)[0], expected)
+
+
+def test_datasets_start_at_any_batch():
+    pipeline = Pipeline(reader_of(5), (17, 17), batch_size=2)
+    expected = list(itertools.islice(pipeline.dataset, 5))[3][0]
+    np.testing.assert_array_equal(next(iter(pipeline.dataset_from(3)))[0], expected)
+
+
+def test_processes_do_not_change_the_batches():
+    options = {"image_size": (17, 17), "batch_size": 2, "seed": 3, "on_error": "skip"}
+    expected = itertools.islice(Pipeline(PartlyBroken(7), **options).dataset, 5)
+    dataset = Pipeline(PartlyBroken(7), num_workers=2, **options).dataset
+    for (images, targets), (expected_images, expected_targets) in zip(dataset, expected, strict=False):
+        np.testing.assert_array_equal(images, expected_images)
+        np.testing.assert_array_equal(targets["center_offset"], expected_targets["center_offset"])
+
+
+def test_errors_in_processes_name_the_sample():
+    pipeline = Pipeline(PartlyBroken(3), (17, 17), batch_size=1, training=False, num_workers=1)
+    with pytest.raises(ValueError, match="frame_2 is truncated"):
+        list(pipeline)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_shards_share_the_samples(count):
+    passes = [Pipeline(reader_of(7), (24, 32), 2, training=False, shard=(i, count)) for i in range(count)]
+    seen = [[index for images, _ in shard for index in indices(images)] for shard in passes]
+    assert seen == [list(range(i, 7, count)) for i in range(count)]
+    assert [len(shard) for shard in passes] == [len(list(shard)) for shard in passes]
+
+
+def test_shards_of_an_epoch_have_equal_steps_and_all_samples():
+    shards = [plain(reader_of(6), batch_size=1, shard=(i, 2), seed=5) for i in range(2)]
+    whole = [indices(images)[0] for images, _ in plain(reader_of(6), batch_size=1, seed=5)]
+    parts = [[indices(images)[0] for images, _ in shard] for shard in shards]
+    assert parts == [whole[0::2], whole[1::2]]
+    assert sorted(parts[0] + parts[1]) == list(range(6))
+    assert len({len(plain(reader_of(5), batch_size=1, shard=(i, 2))) for i in range(2)}) == 1
+
+
+class PartlyBroken:
+    """A reader whose sample 2 cannot be read."""
+
+    label_space = CITYSCAPES
+
+    def __init__(self, count, broken=(2,)):
+        self.reader, self.broken = reader_of(count), broken
+
+    def __len__(self):
+        return len(self.reader)
+
+    def __getitem__(self, index):
+        if index in self.broken:
+            raise ImageError(f"frame_{index} is truncated")
+        return self.reader[index]
+
+
+def test_broken_samples_are_skipped_and_named(caplog):
+    pipeline = Pipeline(PartlyBroken(5), (24, 32), batch_size=3, training=False, on_error="skip")
+    assert [indices(images) for images, _ in pipeline] == [[0, 1, 3], [4]]
+    assert [record.message for record in caplog.records] == ["Skipped sample 2: frame_2 is truncated"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_reader_of_broken_samples_ends_with_an_error(training):
+    reader = PartlyBroken(4, broken=range(4))
+    pipeline = Pipeline(reader, (24, 32), batch_size=3, training=training, on_error="skip")
+    with pytest.raises(ValueError, match=r"None of the 4 samples of .*PartlyBroken"):
+        next(iter(pipeline))
 
 
 class CountingReader:
@@ -223,6 +296,11 @@ def test_readers_without_a_label_space_need_one():
         ({"batch_size": 2.0}, "`batch_size` must be an integer >= 1"),
         ({"seed": -1}, "`seed` must be an integer >= 0"),
         ({"num_threads": -1}, "`num_threads` must be an integer >= 0"),
+        ({"num_workers": 1.5}, "`num_workers` must be an integer >= 0"),
+        ({"shard": (2, 2)}, r"`shard` must be \(index, count\)"),
+        ({"shard": 1}, r"`shard` must be \(index, count\)"),
+        ({"shard": (0, 4)}, "3 samples cannot be shared by 4 shards"),
+        ({"on_error": "ignore"}, "`on_error` must be 'raise' or 'skip'"),
         ({"scales": (2, 1, 0)}, "`scales` must be"),
         ({"batch_size": 9, "drop_remainder": True}, "`drop_remainder` leaves no batch: 3 samples"),
     ],
