@@ -1,4 +1,5 @@
-"""The command line `keras-deeplab`. Each command is a module with `EXAMPLES`, `add_arguments` and `run`.
+"""The command line `keras-deeplab`. Each command is a module with `EXAMPLES`, `add_arguments` and `run`,
+or with `COMMANDS` of its own.
 
 What a command found goes to standard output, everything else to standard error. Backends load only once
 a command needs a model, so that `--help` is quick.
@@ -52,18 +53,25 @@ def _parser():
         epilog="`keras-deeplab COMMAND --help` shows the options and examples of a command.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_commands(parser, COMMANDS, "keras-deeplab")
+    return parser
+
+
+def _add_commands(parser, modules, prefix):
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
+    for name, module in modules.items():
         summary = module.__doc__.strip()
-        examples = [f"  keras-deeplab {name} {words}".rstrip() for words in module.EXAMPLES]
         command = commands.add_parser(
             name,
             help=summary[0].lower() + summary.rstrip(".")[1:],
             description=summary,
-            epilog="\n".join(["examples:", *examples]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        if hasattr(module, "COMMANDS"):
+            _add_commands(command, module.COMMANDS, f"{prefix} {name}")
+            continue
+        examples = [f"  {prefix} {name} {words}".rstrip() for words in module.EXAMPLES]
+        command.epilog = "\n".join(["examples:", *examples])
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)
-    return parser

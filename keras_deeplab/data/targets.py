@@ -30,7 +30,7 @@ def semantic_targets(panoptic: np.ndarray, label_space: LabelSpace) -> dict[str,
     ```
     """
     runs = find_runs(panoptic)
-    classes, _ = _classes_and_instances(runs, label_space)
+    classes, _ = classes_and_instances(runs, label_space)
     return {
         "semantic": runs.paint(classes, np.int32),
         "semantic_weight": np.ones(runs.shape, np.float32),
@@ -87,7 +87,7 @@ def panoptic_targets(
     if sigma <= 0:
         raise ValueError(f"`sigma` must be positive. Received: sigma={sigma}")
     runs = find_runs(panoptic)
-    classes, instances = _classes_and_instances(runs, label_space)
+    classes, instances = classes_and_instances(runs, label_space)
     void = classes == label_space.ignore_label
     thing = np.isin(classes, label_space.things)
     crowd = thing & (instances == 0)
@@ -108,7 +108,7 @@ def panoptic_targets(
     }
 
 
-def _classes_and_instances(runs, label_space):
+def classes_and_instances(runs, label_space):
     classes, instances = np.divmod(runs.ids, label_space.label_divisor)
     known = ((classes >= 0) & (classes < label_space.num_classes)) | (classes == label_space.ignore_label)
     if not known.all():
