@@ -11,6 +11,8 @@ _MODULES = {
     "ResizeToFit": "transforms",
     "StreetScenes": "synthetic",
     "Window": "transforms",
+    "decode_image": "images",
+    "decode_label": "images",
     "list_images": "images",
     "panoptic_targets": "targets",
     "read_image": "images",

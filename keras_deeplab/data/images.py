@@ -44,14 +44,34 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     image = read_image("street.jpg")
     ```
     """
-    data = _read_bytes(path)
-    header = _checked_header(path, data)
+    return decode_image(_read_bytes(path), path)
+
+
+def decode_image(data: bytes, name: str | os.PathLike) -> np.ndarray:
+    """Decodes the content of an image file to 8-bit RGB, as `read_image` does.
+
+    Args:
+        data: bytes of a whole file.
+        name: path or description of the image, for error messages.
+
+    Returns:
+        uint8 `[H, W, 3]`, RGB.
+
+    Raises:
+        ImageError: when the content is empty, truncated, damaged or no image.
+
+    Example:
+    ```python
+    image = decode_image(pathlib.Path("street.jpg").read_bytes(), "street.jpg")
+    ```
+    """
+    header = _checked_header(name, data)
     plain = header and header.color_type >= 0 and not header.has_exif and _fits_pillow_limit(header)
     if plain and header.bit_depth == 16:
         image = _decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
-        return to_rgb_array(image) if image is not None else _decode_rgb_with_pillow(path, data)
+        return to_rgb_array(image) if image is not None else _decode_rgb_with_pillow(name, data)
     image = _decode_with_opencv(data, cv2.IMREAD_COLOR) if plain else None
-    return image if image is not None else _decode_rgb_with_pillow(path, data)
+    return image if image is not None else _decode_rgb_with_pillow(name, data)
 
 
 def read_label(path: str | os.PathLike) -> np.ndarray:
@@ -74,10 +94,30 @@ def read_label(path: str | os.PathLike) -> np.ndarray:
     ids = read_label("aachen_000000_000019_gtFine_instanceIds.png")
     ```
     """
-    data = _read_bytes(path)
+    return decode_label(_read_bytes(path), path)
+
+
+def decode_label(data: bytes, name: str | os.PathLike) -> np.ndarray:
+    """Decodes the content of a label file, with its values as stored, as `read_label` does.
+
+    Args:
+        data: bytes of a whole file.
+        name: path or description of the label, for error messages.
+
+    Returns:
+        uint8, uint16 or int32 `[H, W]`; or uint8 or uint16 `[H, W, 3]` for an RGB file.
+
+    Raises:
+        ImageError: when the content is empty, truncated, damaged, no image, a JPEG, or holds fractions.
+
+    Example:
+    ```python
+    ids = decode_label(pathlib.Path("aachen_gtFine_labelIds.png").read_bytes(), "aachen")
+    ```
+    """
     if data.startswith(JPEG_SIGNATURE):
-        raise ImageError(f"{path} is a JPEG, which changes the values of a label map. Save it as PNG.")
-    header = _checked_header(path, data)
+        raise ImageError(f"{name} is a JPEG, which changes the values of a label map. Save it as PNG.")
+    header = _checked_header(name, data)
     stored_plainly = header and header.color_type in (GREY, RGB, RGBA) and header.bit_depth >= 8
     if stored_plainly and _fits_pillow_limit(header):
         label = _decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
@@ -85,7 +125,7 @@ def read_label(path: str | os.PathLike) -> np.ndarray:
             if header.color_type == GREY and label.ndim == 3:  # grey with a transparent value
                 label = label[..., 0]
             return np.ascontiguousarray(label if label.ndim == 2 else label[..., :3])
-    return _decode_label_with_pillow(path, data, header)
+    return _decode_label_with_pillow(name, data, header)
 
 
 def to_rgb_array(image) -> np.ndarray:
@@ -170,23 +210,22 @@ def image_file_size(path: str | os.PathLike) -> tuple[int, int]:
 
 def _read_bytes(path):
     try:
-        data = pathlib.Path(path).read_bytes()
+        return pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise ImageError(f"There is no image file {path}.") from None
     except IsADirectoryError:
         raise ImageError(f"{path} is a folder. Pass a file; `list_images` lists those of a folder.") from None
     except OSError as error:
         raise ImageError(f"The image file {path} cannot be read: {error.strerror}.") from error
+
+
+def _checked_header(name, data):
     if not data:
-        raise ImageError(f"The image file {path} is empty. Copy or download it again.")
-    return data
-
-
-def _checked_header(path, data):
+        raise ImageError(f"The image file {name} is empty. Copy or download it again.")
     try:
         return read_header(data)
     except ValueError as error:
-        raise ImageError(f"The image file {path} {error}. Copy or download it again.") from None
+        raise ImageError(f"The image file {name} {error}. Copy or download it again.") from None
 
 
 def _fits_pillow_limit(header):
@@ -206,39 +245,39 @@ def _decode_with_opencv(data, flags):
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[-1] == 4 else cv2.COLOR_BGR2RGB)
 
 
-def _open_with_pillow(path, data):
+def _open_with_pillow(name, data):
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path} is not an image of a known format (it starts with {data[:8]!r}). "
+            f"{name} is not an image of a known format (it starts with {data[:8]!r}). "
             "Convert it to PNG or JPEG."
         ) from None
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"The image file {path} is refused for its size. If you trust it, raise "
+            f"The image file {name} is refused for its size. If you trust it, raise "
             f"PIL.Image.MAX_IMAGE_PIXELS. ({error})"
         ) from None
     except _DECODING_ERRORS as error:
-        raise ImageError(f"The image file {path} is damaged: {error}. Copy or download it again.") from error
+        raise ImageError(f"The image file {name} is damaged: {error}. Copy or download it again.") from error
     return image
 
 
-def _decode_rgb_with_pillow(path, data):
-    image = _open_with_pillow(path, data)
+def _decode_rgb_with_pillow(name, data):
+    image = _open_with_pillow(name, data)
     try:
         return to_rgb_array(image)
     except ImageError as error:
-        raise ImageError(f"The image file {path} cannot be used: {error}") from None
+        raise ImageError(f"The image file {name} cannot be used: {error}") from None
 
 
-def _decode_label_with_pillow(path, data, header):
-    image = _open_with_pillow(path, data)
+def _decode_label_with_pillow(name, data, header):
+    image = _open_with_pillow(name, data)
     shortened = header is not None and header.bit_depth == 16 and not image.mode.startswith("I;16")
     if shortened or image.format == "WEBP" or image.mode not in _LABEL_MODES:
         raise ImageError(
-            f"{path} ({image.format}, {image.mode} pixels) does not keep label values. Save integers as PNG."
+            f"{name} ({image.format}, {image.mode} pixels) does not keep label values. Save integers as PNG."
         )
     label = np.asarray(image)
     if image.mode in ("LA", "PA"):

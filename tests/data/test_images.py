@@ -9,6 +9,8 @@ from PIL import Image
 
 from keras_deeplab.data.images import (
     ImageError,
+    decode_image,
+    decode_label,
     image_file_size,
     list_images,
     read_image,
@@ -223,6 +225,21 @@ def test_oversized_images_name_pillows_limit(save, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match=r"refused for its size.*MAX_IMAGE_PIXELS"):
         read_image(save("a.png", RGB))
+
+
+def test_contents_are_decoded_as_their_files_are_read(save):
+    path = save("a.png", RGB)
+    np.testing.assert_array_equal(decode_image(path.read_bytes(), "any"), RGB)
+    path = save("b.png", GREY)
+    np.testing.assert_array_equal(decode_label(path.read_bytes(), "any"), GREY)
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_label])
+def test_unusable_contents_are_named(save, decode):
+    with pytest.raises(ImageError, match="record 7 is empty"):
+        decode(b"", "record 7")
+    with pytest.raises(ImageError, match="record 7 is truncated"):
+        decode(save("a.png", RGB).read_bytes()[:-4], "record 7")
 
 
 def test_image_error_is_a_value_error():
