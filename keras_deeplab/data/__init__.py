@@ -10,6 +10,7 @@ _MODULES = {
     "RandomScaleCrop": "transforms",
     "ResizeToFit": "transforms",
     "StreetScenes": "synthetic",
+    "TFRecords": "tfrecord",
     "Window": "transforms",
     "decode_image": "images",
     "decode_label": "images",
@@ -21,6 +22,7 @@ _MODULES = {
     "resize_nearest": "resize",
     "semantic_targets": "targets",
     "to_rgb_array": "images",
+    "write_tfrecords": "tfrecord_writer",
 }
 
 __all__ = sorted(_MODULES)
