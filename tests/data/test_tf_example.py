@@ -118,7 +118,7 @@ def test_all_forms_that_protocol_buffers_allow_are_read(tf_example, message, fea
 
 def test_truncated_messages_are_refused_wherever_they_end():
     for length in range(1, len(MESSAGE)):
-        with pytest.raises(ValueError, match="ends early|does not end"):
+        with pytest.raises(ValueError, match=r"ends early|does not end"):
             decode_example(MESSAGE[:length])
 
 
