@@ -194,7 +194,7 @@ def encode_sample(
     """
     if not sample.get("name") or "image" not in sample:
         raise ValueError("A record needs an image and a name.")
-    size = np.shape(sample["image"])[:2]
+    size = to_rgb_array(sample["image"]).shape[:2]
     features = {
         _NAME: sample["name"].encode(),
         _IMAGE_FORMAT: image_format.encode(),
