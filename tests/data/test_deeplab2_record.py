@@ -211,6 +211,19 @@ def test_other_data_are_named():
         DeepLab2Record(b"\xff\xff", "a.tfrecord, record 7")
 
 
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3))
+def test_damaged_records_are_refused_or_read(changes):
+    data = bytearray(encode_sample(NEXT, CITYSCAPES))
+    for position, value in changes:
+        data[int(position * len(data))] = value
+    try:
+        sample = DeepLab2Record(bytes(data), "a.tfrecord, record 7").sample(CITYSCAPES)
+    except ValueError as error:
+        assert "record 7" in str(error)  # noqa: PT017
+    else:
+        assert sample["panoptic"].shape == sample["image"].shape[:2]
+
+
 # Writing
 
 
