@@ -108,7 +108,7 @@ def test_names_tell_the_sequence(file_name, sequence, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "frame"), [("000012", 12), ("frame_7", 7), ("1507217660763", 1507217660763)]
+    ("text", "frame"), [("000012", 12), ("3_frame_7", 7), ("1507217660763", 1507217660763)]
 )
 def test_frames_are_numbers(text, frame):
     assert decode({**RECORD, "video/frame_id": [text.encode()]})["frame"] == frame
