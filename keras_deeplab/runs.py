@@ -43,6 +43,19 @@ class Runs(NamedTuple):
         ]
         return np.stack(sums, axis=-1) / self.areas()[:, None]
 
+    def boxes(self) -> np.ndarray:
+        """Bounding box of each id, int64 `[K, 4]`: top, left, and the ends of its rows and columns."""
+        order = np.argsort(self.segment, kind="stable")
+        starts = np.searchsorted(self.segment[order], np.arange(len(self.ids)))
+        rows, columns = self.rows[order], self.columns[order]
+        ends = columns + self.lengths[order]
+        extremes = (np.minimum, rows), (np.minimum, columns), (np.maximum, rows + 1), (np.maximum, ends)
+        return np.stack([extreme.reduceat(values, starts) for extreme, values in extremes], axis=-1)
+
+    def order_of_appearance(self) -> np.ndarray:
+        """Indices of the ids in the order in which they first come up, row by row, int `[K]`."""
+        return np.argsort(np.unique(self.segment, return_index=True)[1])
+
 
 def find_runs(label: np.ndarray) -> Runs:
     """The horizontal runs of a label map.

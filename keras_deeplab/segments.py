@@ -89,7 +89,7 @@ def describe_segments(
     describe_segments(np.array([[13_001, 13_001]]), CITYSCAPES)[0]["bbox"]  # [0, 0, 2, 1]
     ```
     """
-    height, width = panoptic.shape
+    _, width = panoptic.shape
     if panoptic.size == 0:
         return []
     runs = find_runs(panoptic)
@@ -97,13 +97,7 @@ def describe_segments(
     classes = ids // label_space.label_divisor
     check_classes("panoptic", classes, label_space)
 
-    area = runs.areas().astype(np.int64)
-    top, left = np.full(ids.size, height), np.full(ids.size, width)
-    bottom, right = np.zeros_like(top), np.zeros_like(left)
-    np.minimum.at(top, runs.segment, runs.rows)
-    np.maximum.at(bottom, runs.segment, runs.rows + 1)
-    np.minimum.at(left, runs.segment, runs.columns)
-    np.maximum.at(right, runs.segment, runs.columns + runs.lengths)
+    area, (top, left, bottom, right) = runs.areas().astype(np.int64), runs.boxes().T
     mean_score = None
     if score is not None:
         score_of_run = np.add.reduceat(score.ravel(), runs.rows * width + runs.columns, dtype=np.float64)

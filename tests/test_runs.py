@@ -24,11 +24,18 @@ def test_other_arrays_are_refused(label):
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(0, 99))
-def test_painting_areas_and_centers_agree_with_pixels(height, width, count, seed):
+def test_painting_areas_centers_and_boxes_agree_with_pixels(height, width, count, seed):
     label = np.random.default_rng(seed).integers(-2, count, (height, width))
     runs = find_runs(label)
     np.testing.assert_array_equal(runs.paint(runs.ids, np.int32), label)
-    for value, area, center in zip(runs.ids, runs.areas(), runs.centers(), strict=True):
+    facts = zip(runs.ids, runs.areas(), runs.centers(), runs.boxes(), strict=True)
+    for value, area, center, box in facts:
         pixels = np.argwhere(label == value)
         assert area == len(pixels)
         np.testing.assert_allclose(center, pixels.mean(axis=0))
+        np.testing.assert_array_equal(box, [*pixels.min(axis=0), *(pixels.max(axis=0) + 1)])
+
+
+def test_ids_appear_row_by_row():
+    runs = find_runs(np.array([[7, 7, 3], [5, 3, 1]]))
+    np.testing.assert_array_equal(runs.ids[runs.order_of_appearance()], [7, 3, 5, 1])
