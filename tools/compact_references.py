@@ -22,7 +22,19 @@ COMPONENTS = {
     "c02_panoptic_deeplab_257x513": r"real257x513_1/.*",
     "c03_targets_cityscapes": (
         r"(city_(flip|sigma3_noweights|crop|scale0\.7|eval_pad|eval_downsize_to_crop|all_things_crowd)"
-        r"|synthetic_rounding)/(?!.*thing_id).*"
+        r"|synthetic_rounding)/.*"
+    ),
+    "c03_targets_coco": (
+        r"coco_(train_resize_scale1\.3|eval_resize)/(?!.*image).*|copy_paste_all_random_none/.*"
+    ),
+    "c03_targets_video": r"(motion_train_flip|vip_train_scale1\.5|vip_eval_pad)/(?!.*image).*",
+    "c04_autoaugment": (
+        r"in/(tiny|const_r|lowcontrast)|autoaug/.*/(tiny|const_r)"
+        r"|autoaug/((AutoContrast|Equalize)/level0|(Color|Contrast|Sharpness)/level1\.8)/lowcontrast|policies"
+    ),
+    "c04_preprocess": (
+        r"in/(t|li|label)|(resize_to_range\d|scale\d\.\d+|pad1)/label|resize_bilinear/.*"
+        r"|resize_align_corners_nearest/.*|undo.*|resize_to_range_helper|random_scale_candidates"
     ),
     "c07_axial": r".*",
     "c07_misc_layers": r".*",

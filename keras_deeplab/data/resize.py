@@ -76,24 +76,28 @@ def resize_nearest(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return sample_nearest(label, source_positions(height, size[0]), source_positions(width, size[1]))
 
 
-def sample_bilinear(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def sample_bilinear(
+    image: np.ndarray, rows: np.ndarray, columns: np.ndarray, dtype: type = np.float32
+) -> np.ndarray:
     """Samples an image bilinearly on a grid of fractional rows and columns.
 
     Args:
         image: number array `[H, W]` or `[H, W, C]`.
         rows: float32 `[h]`, positions in `[0, H - 1]`.
         columns: float32 `[w]`, positions in `[0, W - 1]`.
+        dtype: of the result. Values are computed in float32; integers drop the fraction.
 
     Returns:
-        float32 `[h, w]` or `[h, w, C]`.
+        Array `[h, w]` or `[h, w, C]` of `dtype`.
     """
     height, width = image.shape[:2]
     channels = image.shape[2:]
     top, bottom, row_weight = _neighbours(rows, height)
     left, right, column_weight = _neighbours(columns, width)
-    result = np.empty((len(rows), len(columns), *channels), np.float32)
+    result = np.empty((len(rows), len(columns), *channels), dtype)
     if result.size == 0:
         return result
+    scratch = None if result.dtype == np.float32 else np.empty(result[:_BLOCK_ROWS].shape, np.float32)
     # Only the columns that are looked at take part in the vertical pass.
     first, last = left.min(), right.max() + 1
     image, left, right = image[:, first:last], left - first, right - first
@@ -108,7 +112,7 @@ def sample_bilinear(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) ->
             change = np.subtract(image[bottom[block]], above, dtype=np.float32)
             change *= row_weight[block]
             lines += change
-        target = result[block]
+        target = result[block] if scratch is None else scratch[: len(lines)]
         # mode="clip" lets numpy write into `out` without a copy; all indices are valid.
         np.take(lines, left, axis=1, out=target, mode="clip")
         if between_columns:
@@ -117,6 +121,8 @@ def sample_bilinear(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) ->
             change -= flat
             change *= column_weight
             flat += change
+        if scratch is not None:
+            result[block] = target
     return result
 
 

@@ -9,7 +9,8 @@ import keras_hub
 import numpy as np
 
 from keras_deeplab.data.resize import resize_bilinear, resize_nearest
-from keras_deeplab.data.transforms import IMAGE_PADDING, fit_size
+from keras_deeplab.data.resize_rules import fit_size
+from keras_deeplab.data.window import IMAGE_PADDING
 
 RESIZE_RULES = ("shrink", "fit", "none")
 

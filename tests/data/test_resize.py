@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_deeplab.data.resize import resize_bilinear, resize_nearest, source_positions
+from keras_deeplab.data.resize import resize_bilinear, resize_nearest, sample_bilinear, source_positions
 from tests.references import SOURCES, load_component
 
 SIZES = [(9, 13), (33, 49), (17, 21), (5, 7), (1, 1), (40, 41)]
@@ -70,15 +70,24 @@ def test_same_size_is_the_identity(height, width):
 
 
 @given(sides, sides, sides, sides)
+def test_integer_results_drop_the_fraction(height, width, new_height, new_width):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    rows, columns = source_positions(height, new_height), source_positions(width, new_width)
+    sampled = sample_bilinear(image, rows, columns, np.uint8)
+    np.testing.assert_array_equal(sampled, sample_bilinear(image, rows, columns).astype(np.uint8))
+    assert sampled.dtype == np.uint8
+
+
+@given(sides, sides, sides, sides)
 def test_nearest_invents_no_label(height, width, new_height, new_width):
     label = np.random.default_rng(0).integers(0, 5, (height, width)) * 1000
     assert set(np.unique(resize_nearest(label, (new_height, new_width)))) <= set(np.unique(label))
 
 
-@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("size", SIZES)
-def test_bilinear_agrees_with_deeplab2(size):
-    arrays, _ = load_component("c04_preprocess", "full")
+def test_bilinear_agrees_with_deeplab2(source, size):
+    arrays, _ = load_component("c04_preprocess", source)
     expected = arrays[f"resize_bilinear/{size[0]}x{size[1]}"]
     for image, reference in zip(arrays["in/t"], expected, strict=True):
         np.testing.assert_allclose(resize_bilinear(image, size), reference, rtol=1e-5, atol=1e-5)
@@ -86,19 +95,44 @@ def test_bilinear_agrees_with_deeplab2(size):
 
 @pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
 @pytest.mark.parametrize("size", SIZES)
-def test_nearest_agrees_with_deeplab2(size):
+def test_bilinear_on_other_inputs_agrees_with_deeplab2(size):
     arrays, _ = load_component("c04_preprocess", "full")
+    name = f"{size[0]}x{size[1]}"
+    many_channels = resize_bilinear(arrays["in/big"][0], size)
+    np.testing.assert_allclose(many_channels, arrays[f"resize_bilinear_c40/{name}"][0], rtol=1e-5, atol=1e-5)
+    expected = arrays[f"resize_align_corners_bilinear_int/{name}"]
+    for label, reference in zip(arrays["in/li"], expected, strict=True):
+        np.testing.assert_allclose(resize_bilinear(label, size), reference, rtol=1e-5)
+
+
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+def test_bilinear_on_maps_of_numbers_agrees_with_deeplab2():
+    arrays, _ = load_component("c04_preprocess", "full")
+    expected = arrays["resize_to_range_float_label/label"]
+    resized = resize_bilinear(arrays["in/float_label"], expected.shape[:2])
+    np.testing.assert_allclose(resized, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("size", SIZES)
+def test_nearest_agrees_with_deeplab2(source, size):
+    arrays, _ = load_component("c04_preprocess", source)
     expected = arrays[f"resize_align_corners_nearest/{size[0]}x{size[1]}"]
     for label, reference in zip(arrays["in/li"], expected, strict=True):
         np.testing.assert_array_equal(resize_nearest(label, size), reference)
 
 
-@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
-def test_undoing_preprocessing_agrees_with_deeplab2():
-    arrays, meta = load_component("c04_preprocess", "full")
+@pytest.mark.parametrize("source", SOURCES)
+def test_undoing_preprocessing_agrees_with_deeplab2(source):
+    arrays, meta = load_component("c04_preprocess", source)
     undo = meta["cases"]["undo"]
     height, width = undo["regions_to_crop"]
-    for name, resize in (("panoptic_pred", resize_nearest), ("semantic_probs", resize_bilinear)):
+    for name, resize in (
+        ("panoptic_pred", resize_nearest),
+        ("center_heatmap", resize_nearest),
+        ("semantic_probs", resize_bilinear),
+        ("offset_map", resize_bilinear),
+    ):
         cropped = arrays[f"undo/in/{name}"][0, :height, :width]
         expected = arrays[f"undo/out/{name}"][0]
         np.testing.assert_allclose(resize(cropped, tuple(undo["output_shape"])), expected, atol=1e-5)

@@ -1,18 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from keras_deeplab.data.autoaugment import AutoAugment
 from keras_deeplab.data.resize import resize_bilinear, resize_nearest
-from keras_deeplab.data.transforms import (
-    RandomScaleCrop,
-    ResizeToFit,
-    Window,
-    fit_size,
-    sample_size,
-    scale_candidates,
-)
-from tests.references import SOURCES, load_component
+from keras_deeplab.data.transforms import RandomScaleCrop, ResizeToFit
+from keras_deeplab.data.window import Window
+from tests.data.generator_cases import Draws
 
 VOID = 255000
 
@@ -26,119 +19,16 @@ def make_sample(height, width, seed=0):
     }
 
 
-def reference_cases():
-    for source in SOURCES:
-        arrays, meta = load_component("c03_targets_cityscapes", source)
-        for case, parameters in meta["cases"].items():
-            if f"{case}/in/label" in arrays:
-                yield pytest.param(case, parameters, arrays, id=f"{source}-{case}")
-
-
-def reference_window(image_size, options, fixed):
-    """The window that DeepLab2's fixed draws amount to."""
-    size = tuple(options["crop_size"])
-    if not options["is_training"]:
-        return ResizeToFit(size, VOID).window(image_size)
-    scale = options.get("min_scale_factor", 1.0)
-    top, left = np.subtract(fixed.get("crop_offsets", (0, 0)), fixed.get("pad_offsets", (0, 0)))
-    resized = tuple(int(np.float32(side) * np.float32(scale)) for side in image_size)
-    return Window(resized, int(top), int(left), size, fixed.get("flip", False))
-
-
-@pytest.mark.parametrize(("case", "parameters", "arrays"), reference_cases())
-def test_windows_agree_with_deeplab2(case, parameters, arrays):
-    image, label = arrays[f"{case}/in/image"], arrays[f"{case}/in/label"][..., 0]
-    window = reference_window(label.shape, parameters["gen"], parameters["fixed"])
-    view = window.apply({"image": image, "panoptic": label}, VOID)
-    if f"{case}/out/panoptic_gt" in arrays:
-        np.testing.assert_array_equal(view["panoptic"], arrays[f"{case}/out/panoptic_gt"])
-    if f"{case}/out/image" in arrays:
-        np.testing.assert_allclose(view["image"], arrays[f"{case}/out/image"], atol=255e-5)
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_fit_size_agrees_with_deeplab2(source):
-    arrays, meta = load_component("c03_targets_cityscapes", source)
-    for case in ("city_eval_pad", "city_eval_downsize_to_crop"):
-        image_size = arrays[f"{case}/in/image"].shape[:2]
-        resized = arrays[f"{case}/out/resized_image"].shape[:2]
-        assert fit_size(image_size, tuple(meta["cases"][case]["gen"]["crop_size"])) == resized
-
-
-@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
-def test_scale_candidates_agree_with_deeplab2():
-    _, meta = load_component("c04_preprocess", "full")
-    for case in meta["cases"]["random_scale_candidates"]:
-        scales = scale_candidates(case["min"], case["max"], case["step"])
-        np.testing.assert_array_equal(scales, np.float32(case["values"]))
-
-
-def resize_pad_crop_flip(sample, window):
-    """What a window stands for, one step after another over whole images."""
-    image = resize_bilinear(sample["image"], window.resized)
-    label = resize_nearest(sample["panoptic"], window.resized)
-    margin = sum(window.size) + abs(window.top) + abs(window.left)
-    image = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), constant_values=127.5)
-    label = np.pad(label, margin, constant_values=VOID)
-    rows = slice(window.top + margin, window.top + margin + window.size[0])
-    columns = slice(window.left + margin, window.left + margin + window.size[1])
-    image, label = image[rows, columns], label[rows, columns]
-    return (image[:, ::-1], label[:, ::-1]) if window.flip else (image, label)
-
-
-sides, offsets = st.integers(1, 24), st.integers(-30, 30)
-
-
-@given(sides, sides, sides, sides, offsets, offsets, sides, sides, st.booleans())
-def test_windows_equal_resizing_padding_cropping_and_flipping(
-    height, width, new_height, new_width, top, left, rows, columns, flip
-):
-    sample = make_sample(height, width)
-    window = Window((new_height, new_width), top, left, (rows, columns), flip)
-    view = window.apply(sample, VOID)
-    image, label = resize_pad_crop_flip(sample, window)
-    np.testing.assert_array_equal(view["image"], image)
-    np.testing.assert_array_equal(view["panoptic"], label)
-
-
-def test_windows_leave_the_sample_as_it_was():
-    sample, untouched = make_sample(9, 9), make_sample(9, 9)
-    view = Window((9, 9), 0, 0, (9, 9)).apply(sample, VOID)
-    view["image"][:] = 0
-    view["panoptic"][:] = 0
-    np.testing.assert_array_equal(sample["image"], untouched["image"])
-    np.testing.assert_array_equal(sample["panoptic"], untouched["panoptic"])
-
-
-def test_other_fields_are_passed_on():
-    assert Window((9, 9), 0, 0, (5, 5)).apply(make_sample(9, 9), VOID)["name"] == "street"
-
-
 def test_labels_are_optional():
     view = ResizeToFit((5, 5), VOID)({"image": np.zeros((3, 3, 3), np.uint8)})
     assert set(view) == {"image"}
-
-
-class Draws:
-    """A generator that returns prepared values and notes what it was asked for."""
-
-    def __init__(self, *values):
-        self.values, self.asked = list(values), []
-
-    def integers(self, *bounds):
-        self.asked.append(bounds)
-        return self.values.pop(0)
-
-    def random(self):
-        self.asked.append("flip")
-        return self.values.pop(0)
 
 
 def test_draws_come_in_deeplab2s_order():
     draws = Draws(0, 2, 0, 0, 1, 0.7)  # scale 0.5 of 20 x 60 is 10 x 30
     window = RandomScaleCrop((16, 20), VOID, scales=(0.5, 1.0, 0.5)).window((20, 60), draws)
     assert draws.asked == [(2,), (0, 6), (0, 1), (0, 1), (0, 11), "flip"]
-    assert window == Window((10, 30), top=-2, left=1, size=(16, 20), flip=False)
+    assert window == Window((10, 30), top=-2, left=1, size=(16, 20), flip=False, scale=0.5)
 
 
 @pytest.mark.parametrize(("draw", "flip"), [(0.5, True), (0.5001, False)])
@@ -204,31 +94,74 @@ def test_fitting_never_enlarges():
     np.testing.assert_array_equal(view["image"][:3, :4], sample["image"])
 
 
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 500), st.integers(1, 500))
-def test_fit_size_fits(height, width, rows, columns):
-    fitted = fit_size((height, width), (rows, columns))
-    assert 1 <= fitted[0] <= rows
-    assert 1 <= fitted[1] <= columns
+def test_the_same_seed_gives_the_same_sample():
+    transform = RandomScaleCrop((9, 9), VOID, autoaugment=AutoAugment())
+    first, second = (transform(make_sample(12, 15), np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first["image"], second["image"])
+    np.testing.assert_array_equal(first["panoptic"], second["panoptic"])
 
 
-@pytest.mark.parametrize("size", [(0, 4), (4,), (4, 4, 3), 4, (4.5, 4), None, ("4", "4")])
-def test_malformed_sizes_are_refused(size):
+def test_samples_are_resized_to_a_range_before_they_are_scaled():
+    transform = RandomScaleCrop((17, 17), VOID, scales=(2, 2, 0), flip=False, resize=(9, 9, 8))
+    sample = make_sample(20, 40)  # 9 x 18 -> 4 x 9 -> 9 x 9 -> 18 x 18
+    view = transform(sample, Draws(0, 0, 1, 0))
+    for field, resize in (("image", resize_bilinear), ("panoptic", resize_nearest)):
+        resized = resize(resize(sample[field], (9, 9)), (18, 18))
+        np.testing.assert_array_equal(view[field], resized[1:, :17])
+
+
+def test_colours_change_after_scaling_and_before_padding():
+    bright = AutoAugment(policy=[[("Brightness", 1.0, 10)]])
+    sample = {"image": np.full((4, 4, 3), 20, np.uint8)}
+    view = RandomScaleCrop((6, 6), VOID, scales=(0.5, 0.5, 0), autoaugment=bright)(
+        sample, np.random.default_rng(0)
+    )
+    values, counts = np.unique(view["image"], return_counts=True)
+    assert dict(zip(values, counts, strict=True)) == {38.0: 2 * 2 * 3, 127.5: 32 * 3}
+
+
+def test_images_of_a_sample_change_alike():
+    sample = make_sample(12, 15)
+    sample["next_image"] = sample["image"]
+    transform = RandomScaleCrop((9, 9), VOID, autoaugment=AutoAugment())
+    for seed in range(10):
+        view = transform(sample, np.random.default_rng(seed))
+        np.testing.assert_array_equal(view["image"], view["next_image"])
+
+
+def test_depth_follows_the_scale():
+    sample = {**make_sample(8, 8), "depth": np.full((8, 8), 12.0, np.float32)}
+    near = RandomScaleCrop((4, 4), VOID, scales=(2, 2, 0))(sample, np.random.default_rng(0))
+    far = ResizeToFit((4, 4), VOID)(sample)
+    np.testing.assert_array_equal(near["depth"], np.full((4, 4), 6.0))
+    np.testing.assert_array_equal(far["depth"], np.full((4, 4), 24.0))
+
+
+@pytest.mark.parametrize("transform", [RandomScaleCrop, ResizeToFit])
+def test_depth_is_not_resized_to_a_range(transform):
+    sample = {**make_sample(8, 8), "depth": np.ones((8, 8), np.float32)}
+    with pytest.raises(ValueError, match="'street' has depth, which `resize` would make wrong"):
+        transform((4, 4), VOID, resize=(4, 4, None))(sample, np.random.default_rng(0))
+
+
+def test_fitting_to_a_range_may_enlarge():
+    view = ResizeToFit((9, 9), VOID, resize=(9, None, 8))({"image": np.ones((3, 3, 3), np.uint8)})
+    assert (view["image"] == 1).all()
+
+
+def test_ranges_beyond_the_size_are_refused():
+    with pytest.raises(ValueError, match=r"8x8 is resized to 17x17 .* exceeds `size` \(9, 9\)"):
+        ResizeToFit((9, 9), VOID, resize=(17, 17, None))(make_sample(8, 8))
+
+
+@pytest.mark.parametrize("transform", [RandomScaleCrop, ResizeToFit])
+def test_malformed_arguments_are_refused(transform):
     with pytest.raises(ValueError, match=r"A size must be \(height, width\)"):
-        RandomScaleCrop(size, VOID)
+        transform((0, 4), VOID)
+    with pytest.raises(ValueError, match="`resize` must be"):
+        transform((4, 4), VOID, resize=641)
 
 
-@pytest.mark.parametrize("scales", [(0.5, 2.0), (0, 1, 0.1), (2, 1, 0.1), (1, 2, -0.1), 0.5, (1, np.inf, 1)])
-def test_malformed_scales_are_refused(scales):
+def test_malformed_scales_are_refused():
     with pytest.raises(ValueError, match="`scales` must be"):
-        RandomScaleCrop((4, 4), VOID, scales=scales)
-
-
-def test_different_sizes_of_image_and_label_are_refused():
-    sample = {**make_sample(4, 4), "panoptic": np.zeros((4, 5), np.int32)}
-    with pytest.raises(ValueError, match="'street' has fields of different sizes: image 4x4, panoptic 4x5"):
-        sample_size(sample)
-
-
-def test_samples_without_fields_are_refused():
-    with pytest.raises(ValueError, match=r"needs an 'image' or a 'panoptic' map.*\['name'\]"):
-        sample_size({"name": "street"})
+        RandomScaleCrop((4, 4), VOID, scales=(2, 1, 0.1))
