@@ -153,6 +153,11 @@ def test_public_list_is_what_dir_shows():
     assert dir(keras_deeplab) == sorted(keras_deeplab.__all__)
 
 
+def test_public_names_of_data_are_no_modules():
+    # Importing a module of that name would put the module in the place of the public name.
+    assert not {f"data.{name}" for name in keras_deeplab.data.__all__} & MODULES.keys()
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'PanopticDeeplab'"):
         _ = keras_deeplab.PanopticDeeplab

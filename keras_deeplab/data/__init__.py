@@ -4,17 +4,22 @@ import importlib
 
 _MODULES = {
     "ArrayReader": "arrays",
+    "AutoAugment": "autoaugment",
     "Cityscapes": "cityscapes",
     "ImageError": "images",
+    "PanopticCopyPaste": "copy_paste",
     "Pipeline": "pipeline",
     "RandomScaleCrop": "transforms",
     "ResizeToFit": "transforms",
     "StreetScenes": "synthetic",
     "TFRecords": "tfrecord",
-    "Window": "transforms",
+    "Window": "window",
     "decode_image": "images",
     "decode_label": "images",
+    "depth_targets": "vip_deeplab_targets",
     "list_images": "images",
+    "mask_targets": "mask_transformer_targets",
+    "motion_targets": "motion_deeplab_targets",
     "panoptic_targets": "targets",
     "read_image": "images",
     "read_label": "images",
@@ -22,6 +27,7 @@ _MODULES = {
     "resize_nearest": "resize",
     "semantic_targets": "targets",
     "to_rgb_array": "images",
+    "vip_targets": "vip_deeplab_targets",
     "write_tfrecords": "tfrecord_writer",
 }
 

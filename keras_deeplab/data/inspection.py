@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_deeplab.data.targets import classes_and_instances
+from keras_deeplab.data.targets import find_segments
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.progress import progress_bar
-from keras_deeplab.runs import find_runs
 
 # Samples in flight: enough to keep all threads busy, few enough for the memory.
 _SAMPLES_PER_THREAD = 2
@@ -146,18 +145,16 @@ def _facts_of_sample(reader, index, label_space):
 
 
 def _count_labels(panoptic, label_space):
-    runs = find_runs(panoptic)
-    classes, instances = classes_and_instances(runs, label_space)
-    areas = runs.areas().astype(np.int64)
-    void = classes == label_space.ignore_label
-    is_instance = np.isin(classes, label_space.things) & (instances > 0)
-    crowd = np.isin(classes, label_space.things) & (instances == 0)
+    segments = find_segments(panoptic, label_space)
+    areas = segments.runs.areas().astype(np.int64)
+    known = ~segments.is_void
     pixels = np.zeros(label_space.num_classes, np.int64)
-    np.add.at(pixels, classes[~void], areas[~void])
+    np.add.at(pixels, segments.classes[known], areas[known])
+    instances = segments.classes[segments.is_thing & ~segments.is_crowd & known]
     return {
         "pixels": pixels,
         "images": (pixels > 0).astype(np.int64),
-        "instances": np.bincount(classes[is_instance], minlength=label_space.num_classes),
-        "void": int(areas[void].sum()),
-        "crowd": int(areas[crowd].sum()),
+        "instances": np.bincount(instances, minlength=label_space.num_classes),
+        "void": int(areas[~known].sum()),
+        "crowd": int(areas[segments.is_crowd].sum()),
     }

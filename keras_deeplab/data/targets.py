@@ -1,19 +1,30 @@
-"""Training targets: what the losses of a model take, computed from one label map."""
+"""Training targets: what the losses of a model take, computed from the label maps of a sample.
+
+Every function of targets is called as `(sample, label_space, rng)`, which is how a pipeline calls it. Where
+one map is enough, the map itself can take the place of the sample. Only targets with noise need `rng`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 
+from keras_deeplab.data.centers import center_heatmap, offset_to_centers, rounded_centers
 from keras_deeplab.labels import LabelSpace
-from keras_deeplab.runs import find_runs
+from keras_deeplab.runs import Runs, find_runs
 
 
-def semantic_targets(panoptic: np.ndarray, label_space: LabelSpace) -> dict[str, np.ndarray]:
+def semantic_targets(
+    sample: Mapping | np.ndarray, label_space: LabelSpace, rng: np.random.Generator | None = None
+) -> dict[str, np.ndarray]:
     """Targets of semantic segmentation.
 
     Args:
-        panoptic: integer `[H, W]`, `class * label_divisor + instance`.
+        sample: dict with `"panoptic"`, or that map: integer `[H, W]`, `class * label_divisor + instance`.
         label_space: `LabelSpace` of the map.
+        rng: not used.
 
     Returns:
         Dict of `"semantic"` int32 `[H, W]`, the class with `ignore_label` for void, and
@@ -29,17 +40,18 @@ def semantic_targets(panoptic: np.ndarray, label_space: LabelSpace) -> dict[str,
     targets["semantic"]  # [[7, 11]]
     ```
     """
-    runs = find_runs(panoptic)
-    classes, _ = classes_and_instances(runs, label_space)
+    segments = find_segments(map_of(sample), label_space)
     return {
-        "semantic": runs.paint(classes, np.int32),
-        "semantic_weight": np.ones(runs.shape, np.float32),
+        "semantic": segments.runs.paint(segments.classes, np.int32),
+        "semantic_weight": np.ones(segments.runs.shape, np.float32),
     }
 
 
 def panoptic_targets(
-    panoptic: np.ndarray,
+    sample: Mapping | np.ndarray,
     label_space: LabelSpace,
+    rng: np.random.Generator | None = None,
+    *,
     sigma: int = 8,
     small_instance_area: int = 4096,
     small_instance_weight: float | None = 3.0,
@@ -50,8 +62,9 @@ def panoptic_targets(
     and void have no centre. The semantic target keeps the class of crowd regions.
 
     Args:
-        panoptic: integer `[H, W]`, `class * label_divisor + instance`.
+        sample: dict with `"panoptic"`, or that map: integer `[H, W]`, `class * label_divisor + instance`.
         label_space: `LabelSpace` of the map.
+        rng: not used.
         sigma: int. Standard deviation in pixels of the Gaussian around a centre.
         small_instance_area: int. Instances with fewer pixels than this are small.
         small_instance_weight: float. Semantic weight of the pixels of small instances; `None` is 1.
@@ -84,67 +97,99 @@ def panoptic_targets(
     targets["center_offset"][20, 40]  # [5.0, 10.0]
     ```
     """
-    if sigma <= 0:
-        raise ValueError(f"`sigma` must be positive. Received: sigma={sigma}")
-    runs = find_runs(panoptic)
-    classes, instances = classes_and_instances(runs, label_space)
-    void = classes == label_space.ignore_label
-    thing = np.isin(classes, label_space.things)
-    crowd = thing & (instances == 0)
-    has_center = (instances != 0) & ~void
-
-    # Halves go to the even pixel, after rounding to float32.
-    centers = np.rint(runs.centers().astype(np.float32)).astype(np.int64)
-    weights = np.ones(len(classes), np.float32)
-    if small_instance_weight is not None:
-        weights[has_center & (runs.areas() < small_instance_area)] = small_instance_weight
+    segments = find_segments(map_of(sample), label_space)
+    runs, instances = segments.runs, segments.is_instance
+    centers = rounded_centers(runs)[instances]
     return {
-        "semantic": runs.paint(classes, np.int32),
-        "semantic_weight": runs.paint(weights, np.float32),
-        "center_heatmap": _center_heatmap(centers[has_center], runs.shape, sigma)[..., None],
-        "center_weight": runs.paint(~crowd & ~void, np.float32),
-        "center_offset": _center_offset(runs, centers, has_center),
-        "offset_weight": runs.paint(thing & ~crowd, np.float32),
+        "semantic": runs.paint(segments.classes, np.int32),
+        "semantic_weight": small_instance_weights(segments, small_instance_area, small_instance_weight),
+        "center_heatmap": center_heatmap(centers, runs.shape, sigma),
+        "center_weight": runs.paint(~segments.is_crowd & ~segments.is_void, np.float32),
+        "center_offset": offset_to_centers(runs, runs.ids[instances], centers),
+        "offset_weight": runs.paint(segments.is_thing & ~segments.is_crowd, np.float32),
     }
 
 
-def classes_and_instances(runs, label_space):
+class Segments(NamedTuple):
+    """What the ids of a panoptic map stand for.
+
+    Attributes:
+        runs: `Runs` of the map, K ids.
+        classes: int64 `[K]`, `ignore_label` for void.
+        is_void: bool `[K]`.
+        is_thing: bool `[K]`, whether the class is a thing class.
+        is_crowd: bool `[K]`, things without an instance.
+        is_instance: bool `[K]`, ids with an instance, of whatever class.
+    """
+
+    runs: Runs
+    classes: np.ndarray
+    is_void: np.ndarray
+    is_thing: np.ndarray
+    is_crowd: np.ndarray
+    is_instance: np.ndarray
+
+
+def find_segments(panoptic: np.ndarray, label_space: LabelSpace) -> Segments:
+    """The segments of a panoptic map.
+
+    Raises:
+        ValueError: when the map is not an integer `[H, W]` or holds a class that the label space lacks.
+    """
+    runs = find_runs(panoptic)
     classes, instances = np.divmod(runs.ids, label_space.label_divisor)
-    known = ((classes >= 0) & (classes < label_space.num_classes)) | (classes == label_space.ignore_label)
-    if not known.all():
-        unknown = ", ".join(str(c) for c in np.unique(classes[~known])[:10])
+    is_void = classes == label_space.ignore_label
+    unknown = ~is_void & ((classes < 0) | (classes >= label_space.num_classes))
+    if unknown.any():
         raise ValueError(
-            f"The panoptic map holds classes that label space {label_space.name!r} does not have: {unknown}. "
-            f"It has classes 0 to {label_space.num_classes - 1} and ignore_label {label_space.ignore_label}; "
-            f"a pixel's value is class * {label_space.label_divisor} + instance."
+            f"The panoptic map holds classes that label space {label_space.name!r} does not have: "
+            f"{', '.join(map(str, np.unique(classes[unknown])[:10]))}. It has classes 0 to "
+            f"{label_space.num_classes - 1} and ignore_label {label_space.ignore_label}; a pixel's value is "
+            f"class * {label_space.label_divisor} + instance."
         )
-    return classes, instances
+    is_thing = np.isin(classes, label_space.things)
+    return Segments(
+        runs, classes, is_void, is_thing, is_thing & (instances == 0), ~is_void & (instances != 0)
+    )
 
 
-def _center_heatmap(centers, shape, sigma):
-    height, width = shape
-    radius = int(3 * sigma) + 1
-    reach = np.arange(-radius, radius + 1)
-    gaussian = np.exp(-(reach[:, None] ** 2 + reach**2) / (2 * sigma**2)).astype(np.float32)
-    rows, columns = centers[:, :1] + reach, centers[:, 1:] + reach  # [K, size]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    pixels = (rows * width)[:, :, None] + columns[:, None]
-    heatmap = np.zeros(height * width, np.float32)
-    np.maximum.at(heatmap, pixels[inside], np.broadcast_to(gaussian, inside.shape)[inside])
-    return heatmap.reshape(shape)
+def find_segments_of_frames(
+    sample: Mapping, neighbour: str, label_space: LabelSpace
+) -> tuple[Segments, Segments]:
+    """The segments of a sample's own panoptic map and of a neighbouring frame's, the field `neighbour`.
+
+    Raises:
+        ValueError: when a map is missing or `find_segments` refuses it, or when the two differ in size.
+    """
+    own, other = (find_segments(map_of(sample, field), label_space) for field in ("panoptic", neighbour))
+    if own.runs.shape != other.runs.shape:
+        raise ValueError(
+            f"Sample {sample.get('name', '')!r} has maps of different sizes: panoptic {own.runs.shape}, "
+            f"{neighbour} {other.runs.shape}."
+        )
+    return own, other
 
 
-def _center_offset(runs, centers, has_center):
-    height, width = runs.shape
-    offset = np.zeros((height, width, 2), np.float32)
-    of_instance = has_center[runs.segment]
-    segment, lengths = runs.segment[of_instance], runs.lengths[of_instance]
-    rows, starts = runs.rows[of_instance], runs.columns[of_instance]
-    # Pixel columns of all instance runs, one after another.
-    ends = np.cumsum(lengths)
-    columns = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
-    pixels = np.repeat(rows * width, lengths) + columns
-    flat = offset.reshape(-1, 2)
-    flat[pixels, 0] = np.repeat(centers[segment, 0] - rows, lengths)
-    flat[pixels, 1] = np.repeat(centers[segment, 1], lengths) - columns
-    return offset
+def small_instance_weights(segments: Segments, area: int, weight: float | None) -> np.ndarray:
+    """float32 `[H, W]`: `weight` on instances of fewer than `area` pixels, else 1; all 1 for `None`."""
+    if weight is None:
+        return np.ones(segments.runs.shape, np.float32)
+    is_small = segments.is_instance & (segments.runs.areas() < area)
+    return segments.runs.paint(np.where(is_small, weight, 1), np.float32)
+
+
+def map_of(sample: Mapping | np.ndarray, field: str = "panoptic") -> np.ndarray:
+    """A field of a sample; in place of a sample with `"panoptic"` alone, the map itself will do.
+
+    Raises:
+        ValueError: when the sample lacks the field.
+    """
+    if not isinstance(sample, Mapping):
+        if field == "panoptic":
+            return sample
+        raise ValueError(
+            f"Targets that need {field!r} need a whole sample. Received: {type(sample).__name__}"
+        )
+    if field not in sample:
+        raise ValueError(f"Sample {sample.get('name', '')!r} has no {field!r}. It has: {', '.join(sample)}.")
+    return sample[field]

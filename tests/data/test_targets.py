@@ -3,43 +3,38 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_deeplab.data.targets import panoptic_targets, semantic_targets
+from keras_deeplab.data.targets import find_segments, map_of, panoptic_targets, semantic_targets
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
-from tests.references import SOURCES, load_component
+from tests.data.generator_cases import generator_cases
 
 ROAD, PERSON, CAR, VOID = 0, 11, 13, 255
 
-DEEPLAB2_NAMES = {
-    "semantic": "semantic_gt",
-    "semantic_weight": "semantic_loss_weight",
-    "center_heatmap": "instance_center_gt",
-    "center_weight": "center_loss_weight",
-    "center_offset": "instance_regression_gt",
-    "offset_weight": "regression_loss_weight",
-}
+ALL_CASES = [
+    case
+    for component in ("c03_targets_cityscapes", "c03_targets_coco", "c03_targets_video")
+    for case in generator_cases(component, "semantic_gt")
+]
 
 
-def reference_cases():
-    for source in SOURCES:
-        arrays, meta = load_component("c03_targets_cityscapes", source)
-        for case, parameters in meta["cases"].items():
-            if f"{case}/out/panoptic_gt" in arrays:
-                yield pytest.param(case, parameters["gen"], arrays, id=f"{source}-{case}")
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_targets_agree_with_deeplab2(case):
+    view, things = case.transformed(), case.label_space.things
+    if "panoptic_gt" in case.expected:
+        targets = case.targets(panoptic_targets, sigma=case.options.get("sigma", 8))
+        case.assert_equal(targets)
+        is_crowd = np.isin(targets["semantic"], things) & (targets["center_weight"] == 0)
+        np.testing.assert_array_equal(is_crowd, case.expected["is_crowd_gt"])
+    else:
+        case.assert_equal(semantic_targets(view, case.label_space))
 
 
-@pytest.mark.parametrize(("case", "options", "arrays"), reference_cases())
-def test_targets_agree_with_deeplab2(case, options, arrays):
-    small = options.get("focus_small_instances") or {"threshold": 4096, "weight": None}
-    targets = panoptic_targets(
-        arrays[f"{case}/out/panoptic_gt"],
-        CITYSCAPES,
-        sigma=options.get("sigma", 8),
-        small_instance_area=small["threshold"],
-        small_instance_weight=small["weight"],
-    )
-    for name, deeplab2_name in DEEPLAB2_NAMES.items():
-        expected = arrays[f"{case}/out/{deeplab2_name}"]
-        np.testing.assert_array_equal(targets[name].reshape(expected.shape), expected, err_msg=name)
+@pytest.mark.parametrize("case", [case for case in ALL_CASES if "panoptic_raw" in case.values[0].expected])
+def test_segments_of_whole_maps_agree_with_deeplab2(case):
+    segments = find_segments(case.sample["panoptic"], case.label_space)
+    runs = segments.runs
+    np.testing.assert_array_equal(runs.paint(runs.ids, np.int32), case.expected["panoptic_raw"])
+    np.testing.assert_array_equal(runs.paint(segments.classes, np.int32), case.expected["semantic_raw"])
+    np.testing.assert_array_equal(runs.paint(segments.is_crowd, bool), case.expected["is_crowd_raw"])
 
 
 def street():
@@ -198,3 +193,18 @@ def test_semantic_targets_are_classes_with_equal_weights():
     np.testing.assert_array_equal(targets["semantic"], street() // 1000)
     assert targets["semantic"].dtype == np.int32
     assert (targets["semantic_weight"] == 1).all()
+
+
+def test_samples_and_their_maps_give_the_same_targets():
+    of_map = panoptic_targets(street(), CITYSCAPES)
+    of_sample = panoptic_targets({"panoptic": street(), "name": "a"}, CITYSCAPES, np.random.default_rng(0))
+    assert of_map.keys() == of_sample.keys()
+    for name, value in of_map.items():
+        np.testing.assert_array_equal(of_sample[name], value, err_msg=name)
+
+
+def test_missing_fields_are_named():
+    with pytest.raises(ValueError, match=r"Sample 'a' has no 'panoptic'\. It has: name, image\."):
+        map_of({"name": "a", "image": None})
+    with pytest.raises(ValueError, match=r"need 'depth' need a whole sample\. Received: ndarray"):
+        map_of(street(), "depth")
