@@ -24,6 +24,7 @@ ARROWS = {
     "data": {"labels", "progress", "runs", "segments"},
     "metrics": {"labels", "segments"},
     "visualization": {"labels", "segments"},
+    "contact_sheet": {"labels", "visualization"},
     "results": {"labels", "segments", "visualization", "data"},
     "layers": {"ops"},
     "losses": {"labels", "ops"},
@@ -38,7 +39,10 @@ ARROWS = {
     },
     "evaluation": {"data", "labels", "metrics", "progress", "results", "segments"},
 }  # fmt: skip
-NUMPY_ONLY = ["labels", "progress", "segments", "runs", "data", "metrics", "results", "visualization"]
+NUMPY_ONLY = [
+    *("labels", "progress", "segments", "runs", "data", "metrics", "results", "visualization"),
+    "contact_sheet",
+]
 
 
 def part_of(module):

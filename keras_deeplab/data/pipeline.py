@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from keras_deeplab.data.sample_loader import SampleLoader
+from keras_deeplab.data.autoaugment import AutoAugment
+from keras_deeplab.data.copy_paste import PanopticCopyPaste
+from keras_deeplab.data.resize_rules import check_size
+from keras_deeplab.data.sample_loader import RandomPaste, SampleLoader
 from keras_deeplab.data.targets import panoptic_targets
-from keras_deeplab.data.transforms import RandomScaleCrop, ResizeToFit, Transform, check_size
+from keras_deeplab.data.transforms import RandomScaleCrop, ResizeToFit, Transform
 from keras_deeplab.labels import LabelSpace
 
 
@@ -32,11 +36,16 @@ class Pipeline:
         training: bool. See above.
         scales: `(smallest, largest, step)` of the random scale, `None` for none. Training only.
         flip: bool. Whether to flip at random. Training only.
+        resize: `(min_size, max_size, factor)` of `resize_to_range`, applied before everything else.
+        autoaugment: `AutoAugment` of the colours, `None` for none. Training only.
+        copy_paste: `PanopticCopyPaste` of segments of another sample, which is drawn at random and scaled to
+            half the `scales`; `None` for none. Training only.
         seed: int. Seed of the order and of all draws.
-        targets: callable `(panoptic, label_space) -> dict of arrays`. `None` yields images only.
+        targets: callable `(sample, label_space, rng) -> dict of arrays`, as `panoptic_targets`; `rng` is
+            `None` when not training. `None` yields images only.
         label_space: `LabelSpace` of the samples; that of the reader when `None`.
-        transform: callable `(sample, rng) -> sample` in place of the built-in transforms; must return
-            images of `image_size`.
+        transform: callable `(sample, rng) -> sample` in place of the built-in transforms, whose arguments
+            are then not used; must return images of `image_size`.
         num_threads: int. Threads that read and transform; 0 works in the caller's thread. `None` takes the
             number of processors, at most 16. With `num_workers` these are the threads of each process, and
             `None` shares the processors among them.
@@ -52,7 +61,9 @@ class Pipeline:
 
     Yields:
         `(images, targets)`: images float32 `[batch_size, height, width, 3]` in [-1, 1] with padding 0, and
-        the targets' dict with a batch axis; or images alone when `targets` is `None`.
+        the targets' dict with a batch axis; or images alone when `targets` is `None`. Samples with a
+        neighbouring frame have 6 channels, with that frame behind; in training, a `previous_center_heatmap`
+        among the targets becomes the channel behind that.
 
     Raises:
         ValueError: when the reader is empty or an argument is malformed; while iterating, for a sample that
@@ -73,8 +84,11 @@ class Pipeline:
         training: bool = True,
         scales: tuple[float, float, float] | None = (0.5, 2.0, 0.1),
         flip: bool = True,
+        resize: tuple | None = None,
+        autoaugment: AutoAugment | None = None,
+        copy_paste: PanopticCopyPaste | None = None,
         seed: int = 0,
-        targets: Callable[[np.ndarray, LabelSpace], dict] | None = panoptic_targets,
+        targets: Callable[[dict, LabelSpace, np.random.Generator | None], dict] | None = panoptic_targets,
         label_space: LabelSpace | None = None,
         transform: Transform | None = None,
         num_threads: int | None = None,
@@ -93,14 +107,15 @@ class Pipeline:
         self.seed = _at_least("seed", seed, 0)
         self.targets = targets
         self.label_space = _label_space_of(reader, label_space)
-        if transform is None:
-            void = self.label_space.void
-            transform = (
-                RandomScaleCrop(self.image_size, void, scales, flip)
-                if training
-                else ResizeToFit(self.image_size, void)
-            )
-        self.transform = transform
+        crop = functools.partial(
+            RandomScaleCrop, self.image_size, flip=flip, resize=resize, autoaugment=autoaugment
+        )
+        void = self.label_space.void
+        fitting = crop(void, scales) if training else ResizeToFit(self.image_size, void, resize)
+        self.transform = fitting if transform is None else transform
+        paste = None
+        if copy_paste is not None and training:
+            paste = RandomPaste(copy_paste, crop(copy_paste.padding, _half(scales)))
         self.num_workers = _at_least("num_workers", num_workers, 0)
         if num_threads is None:
             num_threads = max(min(os.cpu_count() or 1, 16) // max(self.num_workers, 1), 1)
@@ -115,7 +130,7 @@ class Pipeline:
             )
         load = SampleLoader(
             _Cache(reader) if cache else reader,
-            self.image_size, self.transform, targets, self.label_space, on_error,
+            self.image_size, self.transform, targets, self.label_space, paste, training, on_error,
         )  # fmt: skip
         self._samples = self._make_samples(load)
         self.dataset = self._batches(self._samples)
@@ -235,6 +250,10 @@ def _label_space_of(reader, label_space):
     if label_space is None:
         raise ValueError("The reader has no `label_space`. Pass `label_space`.")
     return LabelSpace.create(label_space)
+
+
+def _half(scales):
+    return tuple(scale / 2 for scale in scales or (1, 1, 0))
 
 
 def _check_shard(shard, num_samples):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_deeplab.data.copy_paste import PanopticCopyPaste
 from keras_deeplab.data.transforms import Transform
+from keras_deeplab.data.window import IMAGE_FIELDS
 from keras_deeplab.labels import LabelSpace
 
 ON_ERROR = ("raise", "skip")
@@ -22,8 +25,10 @@ class SampleLoader:
         reader: sequence of samples `{"image", "panoptic", "name"}`.
         image_size: `(height, width)` that `transform` makes.
         transform: callable `(sample, rng) -> sample`.
-        targets: callable `(panoptic, label_space) -> dict of arrays`, or `None` for images only.
+        targets: callable `(sample, label_space, rng) -> dict of arrays`, or `None` for images only.
         label_space: `LabelSpace` of the samples.
+        paste: callable `(sample, reader, rng) -> sample` after `transform`, e.g. `RandomPaste`, or `None`.
+        training: bool. Otherwise targets get no `rng`, and the network no centres of the previous frame.
         on_error: `"raise"`, or `"skip"` to leave out samples that cannot be used, with a warning in the log
             of `keras_deeplab` for each.
 
@@ -36,8 +41,10 @@ class SampleLoader:
         reader: Sequence,
         image_size: tuple[int, int],
         transform: Transform,
-        targets: Callable[[np.ndarray, LabelSpace], dict] | None,
+        targets: Callable[[dict, LabelSpace, np.random.Generator | None], dict] | None,
         label_space: LabelSpace,
+        paste: Callable[[dict, Sequence, np.random.Generator], dict] | None = None,
+        training: bool = True,
         on_error: str = "raise",
     ):
         if on_error not in ON_ERROR:
@@ -47,10 +54,12 @@ class SampleLoader:
         self.transform = transform
         self.targets = targets
         self.label_space = label_space
+        self.paste = paste
+        self.training = training
         self.on_error = on_error
 
     def __call__(self, index: int, rng: np.random.Generator) -> tuple | np.ndarray | None:
-        """The normalised image, with its targets unless these are `None`; `None` for a skipped sample."""
+        """The network's input, with its targets unless these are `None`; `None` for a skipped sample."""
         try:
             return self._prepare(self.reader[index], rng)
         except (ValueError, OSError) as error:
@@ -71,11 +80,42 @@ class SampleLoader:
                 f"`transform` made an image of shape {sample['image'].shape}. "
                 f"Expected: {(*self.image_size, 3)}"
             )
-        image = np.divide(sample["image"], np.float32(127.5), dtype=np.float32)
-        image -= np.float32(1)
+        if self.paste is not None:
+            sample = self.paste(sample, self.reader, rng)
+        images = [sample[field] for field in IMAGE_FIELDS if field in sample]
         if self.targets is None:
-            return image
+            return _normalise(images)
         try:
-            return image, self.targets(sample["panoptic"], self.label_space)
+            targets = self.targets(sample, self.label_space, rng if self.training else None)
         except ValueError as error:
             raise ValueError(f"Sample {name!r}: {error}") from error
+        # DeepLab2 normalises the heat map as if it were pixels.
+        heatmap = targets.pop("previous_center_heatmap", None)
+        if heatmap is not None and self.training:
+            images.append(heatmap)
+        return _normalise(images), targets
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomPaste:
+    """Pastes segments of a random other sample over a sample, `(sample, reader, rng) -> sample`.
+
+    Args:
+        copy_paste: `PanopticCopyPaste`.
+        transform: callable `(sample, rng) -> sample` for the other sample; pads with `copy_paste.padding`.
+    """
+
+    copy_paste: PanopticCopyPaste
+    transform: Transform
+
+    def __call__(self, sample: dict, reader: Sequence, rng: np.random.Generator) -> dict:
+        other = reader[int(rng.integers(len(reader)))]
+        return self.copy_paste(sample, self.transform(other, rng), rng)
+
+
+def _normalise(images):
+    """One float32 `[H, W, C]` in [-1, 1] of images `[H, W, c]` in 0..255, one behind another."""
+    image = images[0] if len(images) == 1 else np.concatenate(images, axis=-1)
+    image = np.divide(image, np.float32(127.5), dtype=np.float32)
+    image -= np.float32(1)
+    return image

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 import pathlib
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 
 from keras_deeplab.data.arrays import ArrayReader
+from keras_deeplab.data.autoaugment import AutoAugment
+from keras_deeplab.data.copy_paste import PanopticCopyPaste
 from keras_deeplab.data.images import ImageError, read_image
+from keras_deeplab.data.motion_deeplab_targets import motion_targets
 from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.data.targets import panoptic_targets, semantic_targets
 from keras_deeplab.labels import CITYSCAPES
@@ -227,6 +231,91 @@ def test_a_cache_reads_every_sample_once():
     np.testing.assert_array_equal(cached, [next(iter(plain_pipeline))[0] for _ in range(2)])
 
 
+def test_colours_change_in_training_only():
+    negative = AutoAugment([[("Invert", 1, 0)]])
+    options = {"image_size": (24, 32), "batch_size": 2, "targets": None, "autoaugment": negative}
+    plain_images = next(
+        iter(Pipeline(reader_of(2), scales=None, flip=False, **{**options, "autoaugment": None}))
+    )
+    images = next(iter(Pipeline(reader_of(2), scales=None, flip=False, **options)))
+    np.testing.assert_allclose(images, -plain_images, atol=1e-6)
+    ordered = next(iter(Pipeline(reader_of(2), training=False, **options)))
+    np.testing.assert_allclose(ordered, [np.full((24, 32, 3), i / 127.5 - 1) for i in (0, 1)], atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_samples_are_resized_to_a_range(training):
+    reader = ArrayReader(np.full((1, 10, 20, 3), 255), None, CITYSCAPES)
+    pipeline = Pipeline(
+        reader, (33, 65), training=training, targets=None, scales=None, flip=False, resize=(9, 41, 8)
+    )
+    (images,) = pipeline
+    seen = images[0, ..., 0] == 1
+    assert (seen.any(1).sum(), seen.any(0).sum()) == (9, 25)
+
+
+def test_segments_of_other_samples_are_pasted_in_training():
+    reader = reader_of(5, height=33, width=65)
+    options = {"image_size": (33, 65), "copy_paste": PanopticCopyPaste(CITYSCAPES, stuff="none")}
+    for images, targets in itertools.islice(
+        Pipeline(reader, batch_size=5, scales=None, **options).dataset, 3
+    ):
+        own = images[:, -1, -1, 0]
+        pasted = images[..., 0] != own[:, None, None]
+        # Only cars are pasted, the car of each sample has one colour.
+        assert (targets["semantic"][pasted] == 13).all()
+    assert pasted.any()
+    ordered = next(iter(Pipeline(reader, batch_size=5, training=False, **options)))
+    plain_pass = next(iter(Pipeline(reader, (33, 65), batch_size=5, training=False)))
+    np.testing.assert_array_equal(ordered[0], plain_pass[0])
+
+
+class Video:
+    """Frames of one colour each, with the frame before them: a car that moves to the right."""
+
+    label_space = CITYSCAPES
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        sample = {"name": str(index)}
+        for field, frame in (("", index), ("previous_", max(index - 1, 0))):
+            sample[f"{field}image"] = np.full((24, 32, 3), 10 * frame, np.uint8)
+            panoptic = np.zeros((24, 32), np.int32)
+            panoptic[8:13, 4 + 5 * frame : 9 + 5 * frame] = 13_001
+            sample[f"{field}panoptic"] = panoptic
+        return sample
+
+
+def test_neighbouring_frames_and_previous_centres_are_input():
+    targets = functools.partial(motion_targets, sigma=1, center_noise=0, false_positive_rate=0)
+    training = next(iter(Pipeline(Video(), (24, 32), 4, scales=None, flip=False, targets=targets)))
+    images, found = training
+    assert images.shape == (4, 24, 32, 7)
+    assert "previous_center_heatmap" not in found
+    frame = np.rint((images[:, 0, 0, 0] + 1) * 127.5 / 10)
+    assert sorted(frame) == [0, 1, 2, 3]
+    before = np.maximum(frame - 1, 0)
+    np.testing.assert_allclose((images[:, 0, 0, 3:6] + 1) * 12.75, np.stack([before] * 3, -1), atol=1e-5)
+    for image, column in zip(images, 6 + 5 * before.astype(int), strict=True):
+        np.testing.assert_allclose(image[10, column, 6], 1 / 127.5 - 1, atol=1e-6)
+        np.testing.assert_allclose(image[0, 0, 6], -1, atol=1e-6)
+    ordered, _ = next(iter(Pipeline(Video(), (24, 32), 4, training=False, targets=targets)))
+    assert ordered.shape == (4, 24, 32, 6)
+
+
+def test_noise_is_drawn_in_training_only():
+    targets = functools.partial(motion_targets, center_noise=1.0, false_positive_rate=0)
+    options = {"image_size": (24, 32), "batch_size": 4, "targets": targets}
+    _, ordered = next(iter(Pipeline(Video(), training=False, **options)))
+    # Frame 0 has itself before it, the others move by 5 pixels.
+    moved = ordered["motion_offset"][:, 10].min(1)
+    np.testing.assert_array_equal(moved[1:, 1], [-7, -7, -7])
+    noisy = next(iter(Pipeline(Video(), scales=None, flip=False, **options)))[1]["motion_offset"]
+    assert not set(np.unique(noisy)) <= set(np.unique(ordered["motion_offset"]))
+
+
 def test_own_transforms_replace_the_built_in_ones():
     def darken(sample, rng):
         return {**sample, "image": sample["image"] * 0, "panoptic": sample["panoptic"]}
@@ -323,8 +412,8 @@ def linear_model():
     return model
 
 
-def semantic_only(panoptic, label_space):
-    return {"semantic": semantic_targets(panoptic, label_space)["semantic"]}
+def semantic_only(sample, label_space, rng):
+    return {"semantic": semantic_targets(sample, label_space)["semantic"]}
 
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from keras_deeplab.contact_sheet import contact_sheet
 from keras_deeplab.data.arrays import ArrayReader
-from keras_deeplab.data.contact_sheet import contact_sheet
 from keras_deeplab.labels import CITYSCAPES
 
 CAPTION, GAP = 18, 6
