@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
-from collections.abc import Mapping
+import pathlib
+import tomllib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -104,9 +106,9 @@ class LabelSpace:
             int32 array of the same shape.
         """
         ids = range(self.num_classes) if self.category_ids is None else self.category_ids
-        table = np.full(max(max(ids), int(categories.max(initial=0))) + 1, self.ignore_label, np.int32)
+        table = np.full(max(ids) + 2, self.ignore_label, np.int32)
         table[list(ids)] = np.arange(self.num_classes)
-        return table[categories]
+        return np.take(table, categories, mode="clip")
 
     def to_dict(self) -> dict:
         """The constructor's arguments as plain values, ready for JSON."""
@@ -128,6 +130,47 @@ class LabelSpace:
             return LABEL_SPACES[value]
         raise ValueError(
             f"Unknown label space {value!r}. Built-in label spaces: {', '.join(sorted(LABEL_SPACES))}."
+        )
+
+    @classmethod
+    def from_coco(
+        cls, categories: Sequence[Mapping], name: str = "coco_categories", label_divisor: int = 1000
+    ) -> LabelSpace:
+        """The label space of a dataset in the COCO panoptic format.
+
+        Classes are numbered from 0 in the order of their ids, void is outside of them.
+
+        Args:
+            categories: sequence of dict, the `"categories"` of the dataset's JSON: each with `"id"`, `"name"`
+                and `"isthing"`, and optionally `"color"`.
+            name: str. Name of the label space.
+            label_divisor: int. One more than the largest number of instances of a class in an image.
+
+        Raises:
+            ValueError: when there are no categories or one is incomplete.
+
+        Example:
+        ```python
+        cat = {"id": 17, "name": "cat", "isthing": 1, "color": [255, 77, 255]}
+        space = LabelSpace.from_coco([cat])
+        space.category_ids, space.things, space.ignore_label  # (17,), (0,), 255
+        ```
+        """
+        if not categories:
+            raise ValueError("There are no categories to make a label space of.")
+        for category in categories:
+            if not isinstance(category, Mapping) or not {"id", "name", "isthing"} <= category.keys():
+                raise ValueError(f'A category needs "id", "name" and "isthing". Received: {category!r}')
+        categories = sorted(categories, key=lambda category: category["id"])
+        colors = [category.get("color") for category in categories]
+        return cls(
+            name,
+            classes=[category["name"] for category in categories],
+            things=[i for i, category in enumerate(categories) if category["isthing"]],
+            colors=colors if all(colors) else None,
+            ignore_label=max(255, len(categories)),
+            label_divisor=label_divisor,
+            category_ids=[category["id"] for category in categories],
         )
 
 
@@ -201,37 +244,18 @@ def generate_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-# Train ids, names, colours and category ids as in the Cityscapes dataset's own scripts.
-_CITYSCAPES = (
-    ("road", 7, (128, 64, 128)),
-    ("sidewalk", 8, (244, 35, 232)),
-    ("building", 11, (70, 70, 70)),
-    ("wall", 12, (102, 102, 156)),
-    ("fence", 13, (190, 153, 153)),
-    ("pole", 17, (153, 153, 153)),
-    ("traffic light", 19, (250, 170, 30)),
-    ("traffic sign", 20, (220, 220, 0)),
-    ("vegetation", 21, (107, 142, 35)),
-    ("terrain", 22, (152, 251, 152)),
-    ("sky", 23, (70, 130, 180)),
-    ("person", 24, (220, 20, 60)),
-    ("rider", 25, (255, 0, 0)),
-    ("car", 26, (0, 0, 142)),
-    ("truck", 27, (0, 0, 70)),
-    ("bus", 28, (0, 60, 100)),
-    ("train", 31, (0, 80, 100)),
-    ("motorcycle", 32, (0, 0, 230)),
-    ("bicycle", 33, (119, 11, 32)),
-)
+def _read_label_spaces():
+    """The label spaces of `label_spaces.toml` by name."""
+    tables = tomllib.loads(pathlib.Path(__file__).with_name("label_spaces.toml").read_text("utf-8"))
+    spaces = {}
+    for name, table in tables.items():
+        classes, kinds, colors, *category_ids = zip(*table.pop("classes"), strict=True)
+        things = [i for i, kind in enumerate(kinds) if kind == "thing"]
+        spaces[name] = LabelSpace(
+            name, classes, things, colors, category_ids=next(iter(category_ids), None), **table
+        )
+    return spaces
 
-CITYSCAPES = LabelSpace(
-    name="cityscapes",
-    classes=tuple(name for name, _, _ in _CITYSCAPES),
-    things=(11, 12, 13, 14, 15, 16, 17, 18),
-    colors=tuple(color for _, _, color in _CITYSCAPES),
-    ignore_label=255,
-    label_divisor=1000,
-    category_ids=tuple(category for _, category, _ in _CITYSCAPES),
-)
 
-LABEL_SPACES = {space.name: space for space in (CITYSCAPES,)}
+LABEL_SPACES = _read_label_spaces()
+CITYSCAPES = LABEL_SPACES["cityscapes"]
