@@ -28,8 +28,8 @@ class LabelSpace:
         ignore_label: int. Class of void pixels. May lie outside of `classes` (Cityscapes: 255) or
             be one of them (COCO: 0).
         label_divisor: int. Number of instance ids per class, including 0.
-        category_ids: sequence of int. The dataset's own id of each class. `None` when they are the
-            class indices themselves.
+        category_ids: sequence of int. The dataset's own id of each class; of a class that is void, the id
+            that means void. `None` when they are the class indices themselves.
 
     Raises:
         ValueError: when a field is malformed; the message names it.

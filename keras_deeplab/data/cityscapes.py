@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
 
 import numpy as np
 
-from keras_deeplab.data.images import image_file_size, read_image, read_label
+from keras_deeplab.data.coco_json import read_coco_json, segments_info
+from keras_deeplab.data.file_reader import FileReader
+from keras_deeplab.data.files import dataset_folder, find_files, list_folders, require_files
 from keras_deeplab.data.panoptic_png import decode_segment_ids, panoptic_from_segments
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
 
@@ -19,7 +20,7 @@ _PANOPTIC_ENDING = "_gtFine_panoptic.png"
 _LAST_CATEGORY = 33  # the dataset's own ids are 0..33
 
 
-class Cityscapes:
+class Cityscapes(FileReader):
     """Frames of Cityscapes with panoptic maps, as a random-access sequence.
 
     Two forms of the official labels are read. `gtFine/<split>/<city>/*_instanceIds.png` come with the
@@ -60,108 +61,50 @@ class Cityscapes:
         labels: str | None = "auto",
         images: bool = True,
     ):
-        self.root = pathlib.Path(root)
-        self.split = split
-        self.label_space = LabelSpace.create(label_space)
         if labels not in ("auto", "instance_ids", "panoptic", None):
             raise ValueError(
                 f"`labels` must be 'auto', 'instance_ids', 'panoptic' or None. Received: labels={labels!r}"
             )
-        if labels is None and not images:
-            raise ValueError("Nothing to read: `labels` is None and `images` is False.")
-        if not self.root.is_dir():
-            raise ValueError(f"The Cityscapes folder {self.root} does not exist.")
+        self.root = dataset_folder(root, "Cityscapes")
+        self.split = split
         image_paths = self._find_images() if images else None
         self.labels, label_paths = self._find_labels(labels)
         self._segments = self._read_segments() if self.labels == "panoptic" else None
-        self.names = _common_names(image_paths, label_paths)
-        self._image_paths, self._label_paths = image_paths, label_paths
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> dict:
-        name = self.names[index]
-        sample = {"name": name}
-        if self._image_paths is not None:
-            sample["image"] = read_image(self._image_paths[name])
-        if self._label_paths is not None:
-            sample["panoptic"] = self.load_panoptic(index)
-        if "image" in sample and "panoptic" in sample:
-            size, label_size = sample["image"].shape[:2], sample["panoptic"].shape
-            if size != label_size:
-                raise ValueError(
-                    f"The image {self._image_paths[name]} is {size[0]}x{size[1]}, but its label map "
-                    f"{self._label_paths[name]} is {label_size[0]}x{label_size[1]}."
-                )
-        return sample
+        super().__init__(image_paths, label_paths, label_space)
 
     def __repr__(self) -> str:
         frames = f"{len(self)} frames"
         return f"Cityscapes({str(self.root)!r}, split={self.split!r}, labels={self.labels!r}, {frames})"
 
-    @functools.cached_property
-    def image_size(self) -> tuple[int, int]:
-        """`(height, width)` of the first frame; all official frames have the same size."""
-        paths = self._image_paths if self._image_paths is not None else self._label_paths
-        return image_file_size(paths[self.names[0]])
-
-    def load_panoptic(self, index: int) -> np.ndarray:
-        """The label map of one frame, without its image.
-
-        Args:
-            index: int. Position in the sequence.
-
-        Returns:
-            int32 `[H, W]`, `class * label_divisor + instance`.
-
-        Raises:
-            ValueError: when the file is missing, damaged or holds unknown ids, or labels are not read.
-        """
-        if self._label_paths is None:
-            raise ValueError("This reader was made with labels=None and has no label maps.")
-        path = self._label_paths[self.names[index]]
-        label = read_label(path)
-        try:
-            if self.labels == "instance_ids":
-                return panoptic_from_instance_ids(label, self.label_space)
-            if path.name not in self._segments:
-                raise ValueError(f"{self._panoptic_folder}.json does not describe it")
-            segments = self._segments[path.name]
-            return panoptic_from_segments(decode_segment_ids(label), segments, self.label_space)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
+        """The panoptic map of a label file in the form that is read."""
+        if self.labels == "instance_ids":
+            return panoptic_from_instance_ids(label, self.label_space)
+        if path.name not in self._segments:
+            raise ValueError(f"{self._panoptic_folder}.json does not describe it")
+        segments = segments_info(self._segments[path.name])
+        return panoptic_from_segments(decode_segment_ids(label), segments, self.label_space)
 
     def _find_images(self):
         folder = self.root / "leftImg8bit" / self.split
-        paths = _find_files(folder, f"*/*{_IMAGE_ENDING}", _IMAGE_ENDING)
-        if not paths:
-            raise ValueError(
-                f"There are no images {folder}/<city>/*{_IMAGE_ENDING}.{self._existing_splits()} "
-                "Pass images=False to read labels only."
-            )
-        return paths
+        paths = find_files(folder, f"*/*{_IMAGE_ENDING}", _IMAGE_ENDING)
+        return require_files(paths, "images", f"{folder}/<city>/*{_IMAGE_ENDING}", self._existing_splits())
 
     def _find_labels(self, labels):
         """The form of labels that is there, and its files by frame name."""
         if labels is None:
             return None, None
-        instance_folder = self.root / "gtFine" / self.split
         tried = []
-        if labels in ("auto", "instance_ids"):
-            paths = _find_files(instance_folder, f"*/*{_INSTANCE_ENDING}", _INSTANCE_ENDING)
-            if paths:
-                return "instance_ids", paths
-            tried.append(f"{instance_folder}/<city>/*{_INSTANCE_ENDING}")
-        if labels in ("auto", "panoptic"):
-            paths = _find_files(self._panoptic_folder, f"*{_PANOPTIC_ENDING}", _PANOPTIC_ENDING)
-            if paths:
-                return "panoptic", paths
-            tried.append(f"{self._panoptic_folder}/*{_PANOPTIC_ENDING}")
-        raise ValueError(
-            f"There are no labels {' or '.join(tried)}.{self._existing_splits()} "
-            "Pass labels=None to read images only."
-        )
+        for form, folder, pattern, ending in (
+            ("instance_ids", self.root / "gtFine" / self.split, f"*/*{_INSTANCE_ENDING}", _INSTANCE_ENDING),
+            ("panoptic", self._panoptic_folder, f"*{_PANOPTIC_ENDING}", _PANOPTIC_ENDING),
+        ):
+            if labels in ("auto", form):
+                paths = find_files(folder, pattern, ending)
+                if paths:
+                    return form, paths
+                tried.append(f"{folder}/{pattern.replace('*/', '<city>/')}")
+        return None, require_files({}, "labels", " or ".join(tried), self._existing_splits())
 
     @functools.cached_property
     def _panoptic_folder(self):
@@ -170,32 +113,29 @@ class Cityscapes:
         return with_train_ids if with_train_ids.is_dir() and not folder.is_dir() else folder
 
     def _read_segments(self):
+        """The segments of each panoptic PNG, with Cityscapes' own category ids."""
         path = self._panoptic_folder.with_name(self._panoptic_folder.name + ".json")
-        official = CITYSCAPES.category_ids if self._panoptic_folder.name.endswith("_trainId") else range(256)
-        try:
-            annotations = json.loads(path.read_bytes())["annotations"]
-            return {
-                entry["file_name"]: [
-                    {**segment, "id": int(segment["id"]), "category_id": official[segment["category_id"]]}
-                    for segment in entry["segments_info"]
-                ]
-                for entry in annotations
-            }
-        except FileNotFoundError:
-            raise ValueError(f"The panoptic labels in {self._panoptic_folder} need {path}.") from None
-        except (ValueError, LookupError, TypeError) as error:
-            raise ValueError(f"{path} is not a panoptic annotation file of Cityscapes: {error!r}") from error
+        if not path.is_file():
+            raise ValueError(f"The panoptic labels in {self._panoptic_folder} need {path}.")
+        segments = read_coco_json(path).segments
+        if self._panoptic_folder.name.endswith("_trainId"):
+            for rows in segments.values():
+                train_ids = rows[:, 1]
+                if train_ids.size and not 0 <= train_ids.min() <= train_ids.max() < CITYSCAPES.num_classes:
+                    raise ValueError(f"{path} holds category ids that are no train ids of Cityscapes.")
+                rows[:, 1] = np.take(CITYSCAPES.category_ids, train_ids)
+        return segments
 
     def _existing_splits(self):
-        folders = {
-            path.name
+        splits = {
+            name
             for kind in ("leftImg8bit", "gtFine")
-            for path in (self.root / kind).glob("*")
-            if path.is_dir() and not path.name.startswith("cityscapes_panoptic")
+            for name in list_folders(self.root / kind)
+            if not name.startswith("cityscapes_panoptic")
         }
-        if not folders:
-            return f" {self.root} holds neither leftImg8bit nor gtFine."
-        return f" Splits in {self.root}: {', '.join(sorted(folders))}."
+        if not splits:
+            return f"{self.root} holds neither leftImg8bit nor gtFine."
+        return f"Splits in {self.root}: {', '.join(sorted(splits))}."
 
 
 def panoptic_from_instance_ids(instance_ids: np.ndarray, label_space: LabelSpace = CITYSCAPES) -> np.ndarray:
@@ -247,26 +187,3 @@ def _panoptic_of_instance_id(label_space):
     panoptic = classes * label_space.label_divisor + instances
     exists = (categories <= _LAST_CATEGORY) & (instances < label_space.label_divisor)
     return np.where(exists, panoptic, -1).astype(np.int32)
-
-
-def _find_files(folder, pattern, ending):
-    """Files by frame name, sorted."""
-    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(pattern))}
-
-
-def _common_names(image_paths, label_paths):
-    if image_paths is None or label_paths is None:
-        return list(image_paths or label_paths)
-    missing = [name for name in image_paths if name not in label_paths]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(image_paths)} images have no labels, the first is "
-            f"{image_paths[missing[0]]}. Remove them, or pass labels=None to read images only."
-        )
-    missing = [name for name in label_paths if name not in image_paths]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(label_paths)} label maps have no image, the first is "
-            f"{label_paths[missing[0]]}. Remove them, or pass images=False to read labels only."
-        )
-    return list(image_paths)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from keras_deeplab.data.cityscapes import Cityscapes, panoptic_from_instance_ids
 from keras_deeplab.labels import CITYSCAPES
-from tests.references import DATA
+from tests.references import DATA, FULL, load_component
 
 REAL = DATA / "cityscapes"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="needs the Cityscapes samples")
@@ -213,6 +213,14 @@ def test_stuff_has_no_instances_even_where_ids_have():
     np.testing.assert_array_equal(panoptic_from_instance_ids(np.array([[7000, 7001]])), [[0, 0]])
 
 
+def test_train_ids_beyond_the_classes_are_refused(tmp_path):
+    write_panoptic(tmp_path, train_ids=True)
+    path = tmp_path / "gtFine/cityscapes_panoptic_train_trainId.json"
+    path.write_text(path.read_text().replace('"category_id": 13', '"category_id": 255'))
+    with pytest.raises(ValueError, match=r"trainId\.json holds category ids that are no train ids"):
+        Cityscapes(tmp_path, images=False)
+
+
 def test_label_table_is_that_of_the_official_scripts():
     official = pytest.importorskip("cityscapesscripts.helpers.labels").labels
     for label in official:
@@ -260,3 +268,17 @@ def test_real_frames_are_read_at_full_size():
 def test_a_split_without_images_says_how_to_read_it():
     with pytest.raises(ValueError, match="images=False"):
         Cityscapes(REAL, "val")
+
+
+@needs_real_data
+@pytest.mark.skipif(not (FULL / "components").is_dir(), reason="needs the full reference set")
+@pytest.mark.parametrize(
+    ("case", "frame", "top", "left"), [("city257x513_plain", 0, 380, 700), ("city_flip", 1, 380, 900)]
+)
+def test_real_frames_are_what_deeplab2_trains_on(case, frame, top, left):
+    arrays, _ = load_component("c03_targets_cityscapes", "full")
+    image, label = arrays[f"{case}/in/image"], arrays[f"{case}/in/label"][..., 0]
+    window = np.s_[top : top + image.shape[0], left : left + image.shape[1]]
+    sample = Cityscapes(REAL)[frame]
+    np.testing.assert_array_equal(sample["image"][window], image)
+    np.testing.assert_array_equal(sample["panoptic"][window], label)
