@@ -1,13 +1,16 @@
 """The documentation's code, links and pictures."""
 
+import inspect
 import pathlib
 import re
 
 import numpy as np
 import pytest
 
+from keras_deeplab import data
 from keras_deeplab.data.images import read_image
 from keras_deeplab.data.synthetic import demo_street
+from keras_deeplab.labels import LABEL_SPACES
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,6 +39,31 @@ def test_the_guide_to_label_spaces_runs_as_written():
     np.testing.assert_array_equal(names["classes"], [[10, 13], [0, 13]])
     np.testing.assert_array_equal(names["instances"], [[0, 1], [0, 2]])
     assert names["space"].void == 255_000
+
+
+def test_the_table_of_label_spaces_is_that_of_the_code():
+    page = (ROOT / "docs" / "label_spaces_and_maps.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| .* \| (\d+) \| (\d+) \| .*\|$", page, re.MULTILINE)
+    assert rows == [
+        (name, *map(str, (space.num_classes, space.ignore_label, space.label_divisor)))
+        for name, space in LABEL_SPACES.items()
+    ]
+
+
+def test_the_table_of_datasets_names_readers_and_their_label_spaces():
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[.*\]\((#.*)\) \| `(\w+)` \| `?([\w ]+)`? \|", page, re.MULTILINE)
+    assert len(rows) == 10
+    headings = {
+        re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^## (.*)$", page, re.M)
+    }
+    for link, reader, space in rows:
+        assert link.removeprefix("#") in headings
+        default = inspect.signature(getattr(data, reader)).parameters["label_space"].default
+        if space in LABEL_SPACES:
+            assert default is LABEL_SPACES[space]
+    assert set(LABEL_SPACES) == {space for _, _, space in rows} & set(LABEL_SPACES)
 
 
 def test_the_demo_picture_is_the_scene_that_the_code_renders():
