@@ -77,7 +77,7 @@ class Ade20k(FileReader):
     def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
         """The panoptic map of a label file in the form that is read."""
         if self.labels == "panoptic":
-            return panoptic_from_coco(label, self._segments[path], self.label_space)
+            return panoptic_from_coco(label, self._segments[os.fspath(path)], self.label_space)
         if label.ndim != 2:
             raise ValueError(f"an annotation must be a grey PNG of classes. Received: {describe(label)}")
         if label.max() > _NUM_CLASSES:

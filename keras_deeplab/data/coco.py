@@ -66,7 +66,7 @@ class CocoPanoptic(FileReader):
 
     def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
         """The panoptic map of a PNG of segment ids."""
-        return panoptic_from_coco(label, self._segments[path], self.label_space)
+        return panoptic_from_coco(label, self._segments[os.fspath(path)], self.label_space)
 
 
 class Coco(CocoPanoptic):
@@ -122,7 +122,7 @@ class CocoFiles(NamedTuple):
 
     images: dict[str, pathlib.Path] | None
     labels: dict[str, pathlib.Path] | None
-    segments: dict[pathlib.Path, np.ndarray]
+    segments: dict[str, np.ndarray]
     categories: list[dict]
 
 
@@ -158,11 +158,15 @@ def find_coco_files(
         return CocoFiles(found, None, {}, described.categories)
     _check_ids(annotations, described)
     folder = pathlib.Path(panoptic_folder or pathlib.Path(annotations).with_suffix(""))
-    paths = dict(sorted((names[image], folder / file) for image, file in described.annotations.items()))
-    existing = set(find_images(folder).values())
-    absent = [str(path) for path in paths.values() if path not in existing]
+    existing = find_images(folder)
+    stems = {image: os.path.splitext(file)[0] for image, file in described.annotations.items()}
+    absent = [f"{folder}/{described.annotations[i]}" for i, stem in stems.items() if stem not in existing]
     _check_absent(absent, f"label files of {annotations} do not exist")
-    segments = {folder / file: rows for file, rows in described.segments.items()}
+    paths = dict(sorted((names[image], existing[stem]) for image, stem in stems.items()))
+    segments = {
+        os.fspath(existing[stem]): described.segments[described.annotations[image]]
+        for image, stem in stems.items()
+    }
     return CocoFiles(found, paths, segments, described.categories)
 
 
