@@ -113,8 +113,8 @@ def encode_categories(semantic: np.ndarray, label_space: LabelSpace) -> np.ndarr
         label_space: `LabelSpace`.
 
     Returns:
-        uint8 array `[H, W]`, or uint16 when the ids need it. Void is 0 where no class has the id 0
-        (Cityscapes' "unlabeled"), else `ignore_label`.
+        uint8 array `[H, W]`, or uint16 when the ids need it. Void is the id of the void class, where there is
+        one; else 0 where no class has that id (Cityscapes' "unlabeled"), else `ignore_label`.
 
     Raises:
         ValueError: when both 0 and `ignore_label` are ids of classes.
@@ -125,8 +125,9 @@ def encode_categories(semantic: np.ndarray, label_space: LabelSpace) -> np.ndarr
     ```
     """
     ids = {class_id: label_space.category_id(class_id) for class_id in range(label_space.num_classes)}
-    ids.pop(label_space.ignore_label, None)
-    void = 0 if 0 not in ids.values() else label_space.ignore_label
+    void = ids.pop(label_space.ignore_label, None)
+    if void is None:
+        void = 0 if 0 not in ids.values() else label_space.ignore_label
     if void in ids.values():
         raise ValueError(
             f"The label space {label_space.name!r} has no id left for void: {void} is a category id."

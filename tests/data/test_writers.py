@@ -13,7 +13,7 @@ from keras_deeplab.data.writers import (
     image_stem,
     write_file,
 )
-from keras_deeplab.labels import CITYSCAPES, LabelSpace
+from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace
 from keras_deeplab.results import Segmentation
 
 
@@ -67,6 +67,8 @@ def test_void_categories():
     np.testing.assert_array_equal(encode_categories(np.array([[0, 1, 255]]), plain), [[0, 1, 255]])
     inside = LabelSpace("inside", ("void", "cat"), ignore_label=0)
     np.testing.assert_array_equal(encode_categories(np.array([[0, 1]]), inside), [[0, 1]])
+    ade20k = LABEL_SPACES["ade20k_panoptic"]
+    np.testing.assert_array_equal(encode_categories(np.array([[0, 1, 150]]), ade20k), [[255, 0, 149]])
 
 
 def test_large_category_ids_need_16_bits():
