@@ -9,7 +9,7 @@ OUTPUT ?= outputs
 PYTEST_ARGS ?=
 
 # These need no backend, so they run once. Every other test runs on each backend.
-NUMPY_TESTS := tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
+NUMPY_TESTS := tests/cli tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
 	cli contact_sheet docs imports labels progress results runs segments visualization)))
 
 .PHONY: help venv demo test lint format clean

@@ -62,13 +62,29 @@ def run_process(*words):
     return subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def all_commands(modules=COMMANDS, words=()):
+    """The words of every command, those of groups included."""
+    for name, module in modules.items():
+        if hasattr(module, "COMMANDS"):
+            yield from all_commands(module.COMMANDS, (*words, name))
+        else:
+            yield (*words, name)
+
+
+@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
 def test_help_names_what_a_command_does_and_gives_examples(command, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
+        main([*command, "--help"])
     printed = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert f"  keras-deeplab {command}" in printed.partition("examples:")[2]
+    assert f"  keras-deeplab {' '.join(command)}" in printed.partition("examples:")[2]
+
+
+def test_help_of_a_group_lists_its_commands(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["data", "--help"])
+    assert stopped.value.code == 0
+    assert "\n    inspect " in capsys.readouterr().out
 
 
 def test_help_lists_the_commands():

@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_deeplab.cli import demo, evaluate, segment, train
+from keras_deeplab.cli import data, demo, evaluate, segment, train
 from keras_deeplab.version import __version__
 
-COMMANDS = {"segment": segment, "train": train, "evaluate": evaluate, "demo": demo}
+COMMANDS = {"segment": segment, "train": train, "evaluate": evaluate, "data": data, "demo": demo}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

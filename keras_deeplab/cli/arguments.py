@@ -30,7 +30,7 @@ def add_json(command: argparse.ArgumentParser):
 
 def add_data(command: argparse.ArgumentParser):
     """`--data`, a labelled dataset."""
-    explanation = f"the Cityscapes folder with leftImg8bit and gtFine, or {SYNTHETIC!r} for rendered streets"
+    explanation = f"the folder of a dataset (see docs/datasets.md), or {SYNTHETIC!r} for rendered streets"
     command.add_argument("--data", metavar="ROOT", required=True, help=explanation)
 
 
@@ -85,9 +85,9 @@ def open_dataset(root: str, split: str) -> Sequence[dict]:
 
         scenes, number = {"train": (2000, 0), "val": (50, 1), "test": (50, 2)}[split]
         return StreetScenes(scenes, seed=number)
-    from keras_deeplab.data.cityscapes import Cityscapes
+    from keras_deeplab.data import layouts
 
-    return Cityscapes(root, split=split)
+    return layouts.open_dataset(root, split)
 
 
 def print_json(value):

@@ -57,10 +57,13 @@ class Inspection:
             "void_pixels": self.void_pixels,
             "crowd_pixels": self.crowd_pixels,
             "classes": {
-                name: {"pixels": int(pixels), "images": int(images), "instances": int(instances)}
-                for name, pixels, images, instances in zip(
-                    label_space.classes, self.pixels, self.images, self.instances, strict=True
-                )
+                name: {
+                    "pixels": int(self.pixels[class_id]),
+                    "images": int(self.images[class_id]),
+                    "instances": int(self.instances[class_id]),
+                }
+                for class_id, name in enumerate(label_space.classes)
+                if class_id != label_space.ignore_label
             },
             "problems": self.problems,
         }
@@ -99,7 +102,7 @@ def inspect_dataset(reader: Sequence[dict], label_space: LabelSpace | None = Non
             continue
         sizes[facts.size] += 1
         sequences |= {facts.sequence} - {None}
-        totals.update(labelled=facts.labels is not None)
+        totals.update(labelled=int(facts.labels is not None))
         if facts.labels is not None:
             for name, values in counts.items():
                 values += facts.labels[name]

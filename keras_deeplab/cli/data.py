@@ -1,0 +1,7 @@
+"""Look at datasets, and make some."""
+
+from __future__ import annotations
+
+from keras_deeplab.cli import data_inspect
+
+COMMANDS = {"inspect": data_inspect}
