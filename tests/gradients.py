@@ -48,7 +48,7 @@ def _jax(layer, inputs, training):
         return ops.sum(ops.square(output)), output
 
     weights = [variable.value for variable in layer.trainable_variables]
-    (of_inputs, of_weights), output = jax.grad(loss, argnums=(0, 1), has_aux=True)(inputs, weights)
+    (of_inputs, of_weights), output = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(inputs, weights)
     return output, of_inputs, of_weights
 
 

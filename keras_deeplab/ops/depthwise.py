@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1
     ```
     """
     if keras.backend.backend() == "jax" and runs_on_cpu():
-        return shifted_sum(images, kernel, strides, atrous_rate)
+        return _jitted_shifted_sum()(images, kernel, strides, atrous_rate)
     return ops.depthwise_conv(
         images, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=atrous_rate
     )
@@ -47,3 +49,11 @@ def shifted_sum(images, kernel, strides: int = 1, atrous_rate: int = 1):
             shifted = images[:, top : top + extents[0] : strides, left : left + extents[1] : strides]
             total = total + shifted * kernel[row, column, :, 0]
     return total
+
+
+@functools.cache
+def _jitted_shifted_sum():
+    """Outside of a compiled network, JAX would compile every one of the many small steps."""
+    import jax
+
+    return jax.jit(shifted_sum, static_argnums=(2, 3))
