@@ -33,10 +33,11 @@ class Place(NamedTuple):
     order: float = 0.0
     has_instance: bool = False
 
-    def at(self, time: float) -> tuple[float, float]:
-        """`x` and `z` at a time (s), seen from where the camera started."""
-        x = self.x + self.velocity[0] * time
-        return min(max(x, self.reach[0]), self.reach[1]), self.z + self.velocity[1] * time
+    def at(self, time):
+        """`x` and `z` at a time (s), or an array of times, seen from where the camera started."""
+        sideways, ahead = self.velocity
+        x = np.clip(self.x + sideways * time, *self.reach) if sideways else self.x
+        return x, self.z + ahead * time
 
 
 class Motion(NamedTuple):
@@ -75,20 +76,23 @@ def choose_lane(motion: Motion, x: float, middle: float) -> tuple[int, float]:
     return -1 if x < min(middle, -HALF_LANE) else 1, motion.rng.uniform(4, 14)
 
 
-def choose_walk(motion: Motion) -> float:
-    """The speed of someone on foot, negative for the other direction; one in five stands."""
-    if not motion.seconds or motion.rng.random() < 0.2:
+def choose_walk(motion: Motion, stands: float = 0.2) -> float:
+    """The speed of someone on foot, negative for the other direction; some stand."""
+    if not motion.seconds or motion.rng.random() < stands:
         return 0.0
     speed = motion.rng.uniform(0.8, 1.6)
     return speed if motion.rng.random() < 0.5 else -speed
 
 
 def safe_speed(motion: Motion, places: list[Place]) -> float:
-    """The speed at which the camera keeps its distance from all that comes into its lane, metres a second."""
+    """The speed at which the camera keeps its distance from all that is in its lane, metres a second."""
     speed = motion.speed
+    if not speed:
+        return speed
+    times = np.arange(0.1, motion.seconds + 0.05, 0.1)
     for place in places:
-        sideways, ahead = place.velocity
-        if speed and (sideways or abs(place.x) < HALF_LANE):
-            room = place.z - _LEAST_DISTANCE + (0.0 if sideways else ahead * motion.seconds)
-            speed = min(speed, max(room / motion.seconds, 0.0))
+        if place.velocity[0] or abs(place.x) < HALF_LANE:
+            x, z = place.at(times)
+            limits = np.where(np.abs(x) < HALF_LANE, (z - _LEAST_DISTANCE) / times, speed)
+            speed = min(speed, max(limits.min().item(), 0.0))
     return speed

@@ -186,7 +186,7 @@ def _crossing_the_road(rng, road, motion):
         z = 5 + 30 * rng.random()
         reach = (road.left - 1, road.right + 1)
         for k, x in enumerate(rng.uniform(road.left, road.right, rng.integers(1, 4)).tolist()):
-            walk = choose_walk(motion)
+            walk = choose_walk(motion, stands=0.0)
             make, order = people.make_person, 0.01 * k
             places.append(Place(x, z, make, (walk != 0,), (walk, 0.0), reach, order, True))
     return places

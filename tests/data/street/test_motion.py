@@ -29,12 +29,14 @@ def test_things_move_in_a_straight_line_within_their_reach():
         (Place(0.0, 60.0, None), 10),  # far away
         (Place(0.0, 15.0, None), 5),  # stands in the lane: 10 m in 2 s
         (Place(0.0, 15.0, None, velocity=(0.0, 3.0)), 8),  # drives ahead, 6 m in 2 s
-        (Place(6.0, 15.0, None, velocity=(-1.0, 0.0)), 5),  # comes from the side
+        (Place(2.9, 15.0, None, velocity=(-1.0, 0.0)), 5),  # comes from the side, and is there after 1 s
+        (Place(1.0, 8.0, None, velocity=(1.0, 0.0)), 3.75),  # leaves the lane after 0.8 s
+        (Place(6.0, 15.0, None, velocity=(-1.0, 0.0)), 10),  # comes too late
         (Place(0.0, 3.0, None), 0),  # too near to drive at all
     ],
 )
 def test_the_camera_keeps_its_distance(place, speed):
-    assert safe_speed(motion(), [Place(9.0, 1.0, None), place]) == speed
+    assert safe_speed(motion(), [Place(9.0, 1.0, None), place]) == pytest.approx(speed)
 
 
 def test_lanes_on_the_left_come_towards_the_camera():
