@@ -43,6 +43,7 @@ _MODULES = {
     "to_rgb_array": "images",
     "vip_targets": "vip_deeplab_targets",
     "write_tfrecords": "tfrecord_writer",
+    "write_layout": "layout_writers.write",
 }
 
 __all__ = sorted(_MODULES)

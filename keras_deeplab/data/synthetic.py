@@ -122,6 +122,18 @@ class StreetScenes:
         """The name of every sample."""
         return [self._name(*divmod(index, self.frames_per_sequence)) for index in range(len(self))]
 
+    @property
+    def sequences(self) -> list[str]:
+        """The video of every sample. Single pictures do not have this attribute."""
+        self._check_video("sequences")
+        return [self._sequence(index // self.frames_per_sequence) for index in range(len(self))]
+
+    @property
+    def frames(self) -> list[int]:
+        """The number of every sample in its video. Single pictures do not have this attribute."""
+        self._check_video("frames")
+        return [index % self.frames_per_sequence for index in range(len(self))]
+
     def load_panoptic(self, index: int) -> np.ndarray:
         """The label map of one sample, without its image.
 
@@ -137,6 +149,10 @@ class StreetScenes:
     @property
     def _is_video(self):
         return self.frames_per_sequence > 1
+
+    def _check_video(self, attribute):
+        if not self._is_video:
+            raise AttributeError(f"Single pictures have no `{attribute}`. Pass frames_per_sequence above 1.")
 
     def _sequence(self, number):
         return f"street_{self.seed}_{number:06d}"

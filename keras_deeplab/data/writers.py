@@ -32,19 +32,20 @@ def write_file(path: str | os.PathLike, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def encode_image(picture: np.ndarray | Image.Image, image_format: str = "PNG") -> bytes:
+def encode_image(picture: np.ndarray | Image.Image, image_format: str = "PNG", **options) -> bytes:
     """The content of an image file.
 
     Args:
         picture: PIL image, or uint8 or uint16 array `[H, W]`, or uint8 array `[H, W, 3]` (RGB).
         image_format: str, a format's name in Pillow.
+        **options: what Pillow takes for the format, e.g. `quality=95` for JPEG.
 
     Returns:
         bytes.
     """
     buffer = io.BytesIO()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(buffer, image_format)
+    image.save(buffer, image_format, **options)
     return buffer.getvalue()
 
 

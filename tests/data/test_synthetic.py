@@ -199,6 +199,14 @@ def test_frames_say_to_which_video_they_belong():
         (f"street_0_{number:06d}", frame) for number in range(2) for frame in range(3)
     ]
     assert videos.names[4] == videos[4]["name"] == "street_0_000001/000001"
+    assert videos.sequences == [s["sequence"] for s in videos]
+    assert videos.frames == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("attribute", ["sequences", "frames"])
+def test_single_pictures_belong_to_no_video(attribute):
+    with pytest.raises(AttributeError, match=f"`{attribute}`"):
+        getattr(StreetScenes(2, SMALL), attribute)
 
 
 def test_frames_are_the_same_in_any_order_from_any_thread_or_process():

@@ -17,38 +17,47 @@ import cv2
 
 from keras_deeplab.data.synthetic import WEATHERS, StreetScenes
 
+_FRAMES = 20
 ROWS = {
     "single pictures": {},
     "with depth": {"depth": True},
     **{f"in {weather} weather": {"weather": weather} for weather in WEATHERS if weather != "fair"},
-    "videos of 20 frames with depth": {"frames_per_sequence": 20, "depth": True},
-    "the same in any weather": {"frames_per_sequence": 20, "depth": True, "weather": WEATHERS},
+    f"videos of {_FRAMES} frames with depth": {"frames_per_sequence": _FRAMES, "depth": True},
+    "the same in any weather": {"frames_per_sequence": _FRAMES, "depth": True, "weather": WEATHERS},
 }
 
 
-def measure(scenes, count):
-    """Median CPU milliseconds of the first samples, one after another."""
-    scenes[len(scenes) - 1]  # loads what is loaded once
+def measure(scenes, indices):
+    """CPU milliseconds of samples, one after another."""
     times = []
-    for index in range(count):
+    for index in indices:
         start = time.process_time()
         scenes[index]
-        times.append(time.process_time() - start)
-    return 1000 * statistics.median(times)
+        times.append(1000 * (time.process_time() - start))
+    return times
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, default=(257, 513), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--videos", type=int, default=6, help="videos, and groups of as many pictures")
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
+    rows = {
+        name: StreetScenes(10**6, arguments.size, arguments.seed, **options) for name, options in ROWS.items()
+    }
+    times = {name: [] for name in rows}
+    for scenes in rows.values():
+        measure(scenes, [len(scenes) - 1])  # loads what is loaded once
+    # By turns, so that all rows see what else the machine does meanwhile.
+    for video in range(arguments.videos):
+        for name, scenes in rows.items():
+            times[name] += measure(scenes, range(_FRAMES * video, _FRAMES * (video + 1)))
     print(f"| {arguments.size[0]}x{arguments.size[1]} | CPU ms | images / s / core |\n| --- | --- | --- |")
-    for name, options in ROWS.items():
-        scenes = StreetScenes(10**6, arguments.size, arguments.seed, **options)
-        milliseconds = measure(scenes, arguments.count)
-        print(f"| {name} | {milliseconds:.1f} | {1000 / milliseconds:.0f} |", flush=True)
+    for name in rows:
+        milliseconds = statistics.median(times[name])
+        print(f"| {name} | {milliseconds:.1f} | {1000 / milliseconds:.0f} |")
 
 
 if __name__ == "__main__":

@@ -24,14 +24,16 @@ def inverse_depth(painting: Painting) -> np.ndarray:
     height, width = surfaces.shape
     columns = (np.arange(width, dtype=np.float32) - np.float32(camera.center)) / np.float32(camera.focal)
     rows = (np.arange(height, dtype=np.float32) - np.float32(camera.horizon)) / np.float32(camera.focal)
+    # One array for all that is looked up: new memory costs more than the arithmetic.
+    looked_up = np.empty(surfaces.shape, np.float32)
     inverse = np.take(right, surfaces, mode="clip")
     inverse *= columns
-    part = np.take(down, surfaces, mode="clip")
-    part *= rows[:, None]
-    inverse += part
-    inverse += np.take(constant, surfaces, mode="clip")
-    np.maximum(inverse, np.take(least, surfaces, mode="clip"), out=inverse)
-    return np.minimum(inverse, np.take(most, surfaces, mode="clip"), out=inverse)
+    np.take(down, surfaces, mode="clip", out=looked_up)
+    looked_up *= rows[:, None]
+    inverse += looked_up
+    inverse += np.take(constant, surfaces, mode="clip", out=looked_up)
+    np.maximum(inverse, np.take(least, surfaces, mode="clip", out=looked_up), out=inverse)
+    return np.minimum(inverse, np.take(most, surfaces, mode="clip", out=looked_up), out=inverse)
 
 
 def _planes(painting):

@@ -79,30 +79,33 @@ def take_picture(
         _mirror(packed, _is_ground(canvas, painting), film.wet)
     gain = _expose(canvas, painting, film, texture)
     # Brightness is cut down to whole grey levels, not rounded.
-    grain = np.float32(film.grain) * noise - 0.5
+    grain = np.float32(film.grain) * noise
+    grain -= 0.5
     if film.rain:
         grain += _streaks(film.rain, gain.shape, rng)
-    planes = []
+    planes, plane = [], None
     colors = cv2.split(packed.view(np.uint8).reshape(*gain.shape, 4))[:3]
     for color, light in zip(colors, film.light.tolist(), strict=True):
-        plane = cv2.GaussianBlur(cv2.multiply(color, gain, scale=light, dtype=cv2.CV_32F), (3, 3), film.blur)
+        plane = cv2.multiply(color, gain, plane, light, cv2.CV_32F)
+        cv2.GaussianBlur(plane, (3, 3), film.blur, plane)
         planes.append(cv2.add(plane, grain, dtype=cv2.CV_8U))
     return cv2.merge(planes)
 
 
 def _expose(canvas, painting, film, texture):
     """float32 `[H, W]`, the brightness of each pixel relative to its colour; made of `texture` in place."""
-    gain = texture
-    gain *= np.take(_per_region(canvas, painting, roughness), painting.surfaces, mode="clip")
+    gain, looked_up = texture, np.empty_like(texture)
+    rough = _per_region(canvas, painting, roughness)
+    gain *= np.take(rough, painting.surfaces, mode="clip", out=looked_up)
     gain += 1
     shade = canvas.shade()
     if shade is not None:
         is_shaded = shade & _is_ground(canvas, painting)
-        gain *= np.take(np.float32([1, 1 - film.shadow]), is_shaded, mode="clip")
+        gain *= np.take(np.float32([1, 1 - film.shadow]), is_shaded, mode="clip", out=looked_up)
     if canvas.lamps:
         glow = max(1 / film.light.mean(), 1)
         glow = np.array([glow if p.glow else 1 for p in painting.primitives], np.float32)
-        gain *= np.take(glow, painting.top, mode="clip")
+        gain *= np.take(glow, painting.top, mode="clip", out=looked_up)
     return gain
 
 

@@ -31,7 +31,9 @@ def roughness(class_name: str | None) -> float:
 def flat_texture(noise: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """Fine noise float32 `[H, W]` and coarse patches, laid over a picture."""
     height, width = noise.shape
-    return 0.6 * noise + 0.6 * cv2.resize(patches, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.addWeighted(
+        noise, 0.6, cv2.resize(patches, (width, height), interpolation=cv2.INTER_LINEAR), 0.6, 0
+    )
 
 
 def anchored_texture(inverse: np.ndarray, camera: Camera, driven: float) -> np.ndarray:
