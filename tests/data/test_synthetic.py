@@ -277,6 +277,24 @@ def test_what_stands_still_moves_as_the_camera_does(number):
     is_still = np.isin(second["panoptic"][rows, columns] // 1000, STATIC)
     assert is_still.sum() > 5000
     assert np.mean(error[is_still] < 0.03) > 0.95
+    # Trees and poles are at one distance, so that rounding to pixels does not matter.
+    upright = is_still & np.isin(
+        second["panoptic"][rows, columns] // 1000, (CLASS["pole"], CLASS["vegetation"])
+    )
+    assert np.mean(error[upright] < 1e-4) > 0.85
+    end_of_street = scene.end - scene.speed * 2 / FRAMES_PER_SECOND
+    assert second["depth"].max() == pytest.approx(end_of_street, abs=0.01)
+
+
+def test_the_cameras_noise_is_new_in_every_frame():
+    videos = StreetScenes(3, (129, 257), seed=3, frames_per_sequence=6, weather="dusk")
+    assert scene_of(videos, 2).speed == 0
+    first, second = videos[12], videos[13]
+    both = (first["panoptic"] // 1000 == CLASS["sky"]) & (second["panoptic"] // 1000 == CLASS["sky"])
+    assert both.sum() > 500
+    difference = first["image"][both].astype(int) - second["image"][both]
+    assert abs(difference.mean()) < 1
+    assert difference.std() > 1
 
 
 def test_the_camera_drives_in_most_videos():
