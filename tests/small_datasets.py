@@ -6,6 +6,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from keras_deeplab.data.writers import coco_categories
+from keras_deeplab.labels import LABEL_SPACES
+
 HEIGHT, WIDTH = 4, 6
 
 
@@ -41,7 +44,16 @@ def step_label(classes: np.ndarray, instances: np.ndarray) -> np.ndarray:
     return np.stack([classes, instances >> 8, instances & 255], axis=-1).astype(np.uint8)
 
 
-def write_coco(root, split="val", names=("000000000139", "000000000285"), ids=None, segments=None):
+# Some other dataset's, in the format of COCO.
+TWO_CATEGORIES = [
+    {"id": 1, "name": "person", "isthing": 1, "color": [220, 20, 60]},
+    {"id": 193, "name": "grass-merged", "isthing": 0, "color": [152, 251, 152]},
+]
+
+
+def write_coco(
+    root, split="val", names=("000000000139", "000000000285"), ids=None, segments=None, categories=None
+):
     """COCO: the images hold ids 0 (void), 7 (a person), 9 (a person), 300 (a crowd), 65793 (grass)."""
     ids = np.array([[0, 7, 7, 9], [300, 300, 65793, 65793]]) if ids is None else ids
     segments = segments or [
@@ -59,10 +71,7 @@ def write_coco(root, split="val", names=("000000000139", "000000000285"), ids=No
         "annotations": [
             {"image_id": int(name), "file_name": f"{name}.png", "segments_info": segments} for name in names
         ],
-        "categories": [
-            {"id": 1, "name": "person", "isthing": 1, "color": [220, 20, 60]},
-            {"id": 193, "name": "grass-merged", "isthing": 0, "color": [152, 251, 152]},
-        ],
+        "categories": coco_categories(LABEL_SPACES["coco_panoptic"]) if categories is None else categories,
     }
     save_json(stem.with_suffix(".json"), content)
     return content

@@ -28,8 +28,8 @@ class CocoPanoptic(FileReader):
         images: path of the folder of images. `None` or `False` reads labels only.
         annotations: path of the JSON file. `None` reads all images of the folder, without labels.
         panoptic_folder: path of the folder of PNG files; the JSON's path without `.json` when `None`.
-        label_space: `LabelSpace` with the dataset's ids as `category_ids`. `None` makes one of the JSON's
-            categories: see `LabelSpace.from_coco`.
+        label_space: `LabelSpace` with the dataset's ids as `category_ids`. `None` takes COCO's where the JSON
+            has its categories, else makes one of them: see `LabelSpace.from_coco`.
         labels: bool. `False` or `None` reads the images that the JSON lists, without labels.
 
     Raises:
@@ -56,7 +56,7 @@ class CocoPanoptic(FileReader):
         self.annotations = annotations
         files = find_coco_files(images, annotations, panoptic_folder, labels)
         if label_space is None:
-            label_space = LabelSpace.from_coco(files.categories)
+            label_space = _label_space_of(files.categories)
         self._segments = files.segments
         super().__init__(files.images, files.labels, label_space)
 
@@ -78,7 +78,8 @@ class Coco(CocoPanoptic):
     Args:
         root: path of the folder that holds `train2017`, `val2017` and `annotations`.
         split: `"train"`, `"val"` or `"test"`.
-        label_space: `LabelSpace` with COCO's ids as `category_ids`.
+        label_space: `LabelSpace` with the annotations' ids as `category_ids`. `None` takes that of COCO, or
+            that of the JSON where it has other categories.
         labels: bool. `False` or `None` reads images only, as the test split needs.
         images: bool. `False` reads labels only.
 
@@ -99,7 +100,7 @@ class Coco(CocoPanoptic):
         self,
         root: str | os.PathLike,
         split: str = "train",
-        label_space: LabelSpace = LABEL_SPACES["coco_panoptic"],
+        label_space: LabelSpace | None = None,
         labels: bool = True,
         images: bool = True,
     ):
@@ -111,6 +112,8 @@ class Coco(CocoPanoptic):
             require_files({}, "images", f"{folder}/*.jpg", f"Folders in {self.root}: {_listing(self.root)}.")
         if labels and not annotations.is_file():
             require_files({}, "labels", str(annotations))
+        if label_space is None and not labels:
+            label_space = LABEL_SPACES["coco_panoptic"]
         super().__init__(folder if images else None, annotations if labels else None, label_space=label_space)
 
     def __repr__(self) -> str:
@@ -173,6 +176,14 @@ def find_coco_files(
 def panoptic_from_coco(label: np.ndarray, rows: np.ndarray, label_space: LabelSpace) -> np.ndarray:
     """A panoptic map from a PNG of segment ids and the rows that describe them in `CocoJson.segments`."""
     return panoptic_from_segments(decode_segment_ids(label), segments_info(rows), label_space)
+
+
+def _label_space_of(categories):
+    """The label space of the categories: COCO's own where they are COCO's."""
+    label_space, coco = LabelSpace.from_coco(categories), LABEL_SPACES["coco_panoptic"]
+    names = {coco.category_id(c): name for c, name in enumerate(coco.classes) if c != coco.ignore_label}
+    is_coco = dict(zip(label_space.category_ids, label_space.classes, strict=True)) == names
+    return coco if is_coco else label_space
 
 
 def _check_ids(path, described):

@@ -9,7 +9,7 @@ from keras_deeplab.data.writers import PredictionWriter
 from keras_deeplab.labels import LABEL_SPACES, LabelSpace
 from keras_deeplab.results import Segmentation
 from tests.references import DATA, FULL, load_component
-from tests.small_datasets import picture, rgb_ids, save, save_json, write_coco
+from tests.small_datasets import TWO_CATEGORIES, picture, rgb_ids, save, save_json, write_coco
 
 REAL = DATA / "coco"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="needs the COCO samples")
@@ -39,10 +39,18 @@ def test_samples_hold_image_map_and_name(tmp_path):
 
 
 def test_the_label_space_may_come_from_the_file(tmp_path):
-    content = write_coco(tmp_path)
+    write_coco(tmp_path, categories=TWO_CATEGORIES)
+    annotations = tmp_path / "annotations/panoptic_val2017.json"
+    for reader in (CocoPanoptic(tmp_path / "val2017", annotations), Coco(tmp_path, "val")):
+        assert reader.label_space == LabelSpace.from_coco(TWO_CATEGORIES)
+        np.testing.assert_array_equal(reader[0]["panoptic"], [[255000, 1, 1, 2], [0, 0, 1000, 1000]])
+
+
+def test_the_categories_of_coco_are_its_label_space(tmp_path):
+    write_coco(tmp_path)
     reader = CocoPanoptic(tmp_path / "val2017", tmp_path / "annotations/panoptic_val2017.json")
-    assert reader.label_space == LabelSpace.from_coco(content["categories"])
-    np.testing.assert_array_equal(reader[0]["panoptic"], [[255000, 1, 1, 2], [0, 0, 1000, 1000]])
+    assert reader.label_space is LABEL_SPACES["coco_panoptic"]
+    np.testing.assert_array_equal(reader[0]["panoptic"], PANOPTIC)
 
 
 @pytest.mark.parametrize("only", [{}, {"images": False}, {"labels": False}])

@@ -14,7 +14,7 @@ _VOID = 32
 _STEPS_PER_METER = 256
 
 
-class CityscapesDVPSWriter:
+class CityscapesDvpsWriter:
     """Frames, maps of `class * 1000 + instance`, and depth, side by side."""
 
     def __init__(self, files, split, label_space):
@@ -25,7 +25,7 @@ class CityscapesDVPSWriter:
         self.sequences = {}
 
     def write(self, index, sample):
-        check_video(sample, "cityscapes-dvps")
+        check_video(sample, "cityscapes_dvps")
         frame = f"{sequence_number(self.sequences, sample):06d}_{sample['frame']:06d}"
         stem = f"video_sequence/{self.split}/{frame}_{_CITY}_{frame}"
         if "image" in sample:
@@ -33,7 +33,7 @@ class CityscapesDVPSWriter:
         if "panoptic" not in sample:
             return
         if "depth" not in sample:
-            raise ValueError("the layout cityscapes-dvps needs depth. StreetScenes has it with depth=True.")
+            raise ValueError("the layout cityscapes_dvps needs depth. StreetScenes has it with depth=True.")
         classes, instances = classes_and_instances(sample["panoptic"], self.label_space, self.class_ids)
         classes = np.where(classes == CITYSCAPES.ignore_label, _VOID, classes)
         ids = (classes * 1000 + instances).astype(np.uint16)

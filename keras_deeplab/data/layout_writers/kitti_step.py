@@ -23,7 +23,7 @@ class KittiStepWriter:
         self.sequences = {}
 
     def write(self, index, sample):
-        check_video(sample, "kitti-step")
+        check_video(sample, "kitti_step")
         place = f"{self.split}/{sequence_number(self.sequences, sample):04d}/{sample['frame']:06d}.png"
         if "image" in sample:
             self.files.write(f"images/{place}", encode_image(sample["image"]))

@@ -7,19 +7,20 @@ import pathlib
 from collections.abc import Sequence
 
 from keras_deeplab.data.layout_writers.cityscapes import CityscapesWriter
-from keras_deeplab.data.layout_writers.cityscapes_dvps import CityscapesDVPSWriter
+from keras_deeplab.data.layout_writers.cityscapes_dvps import CityscapesDvpsWriter
 from keras_deeplab.data.layout_writers.coco import CocoWriter
 from keras_deeplab.data.layout_writers.files import Files
 from keras_deeplab.data.layout_writers.kitti_step import KittiStepWriter
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.progress import progress_bar
 
-_LAYOUTS = {
+LAYOUTS = {
     "cityscapes": CityscapesWriter,
     "coco": CocoWriter,
-    "kitti-step": KittiStepWriter,
-    "cityscapes-dvps": CityscapesDVPSWriter,
+    "kitti_step": KittiStepWriter,
+    "cityscapes_dvps": CityscapesDvpsWriter,
 }
+VIDEO_LAYOUTS = ("kitti_step", "cityscapes_dvps")
 _SPLITS = ("train", "val", "test")
 
 
@@ -41,10 +42,10 @@ def write_layout(
     or are counted from 1. They are JPEGs of quality 95, which changes pixels a little. Takes any classes; the
     other layouts need those of Cityscapes, which are found by name.
 
-    `"kitti-step"`: `images/<split>/<sequence>` and `panoptic_maps/<split>/<sequence>`, for videos. Of the
+    `"kitti_step"`: `images/<split>/<sequence>` and `panoptic_maps/<split>/<sequence>`, for videos. Of the
     things only cars and persons have instances; pixels of other things keep their class.
 
-    `"cityscapes-dvps"`: `video_sequence/<split>` with images, instance ids and depth, for videos. Depth is
+    `"cityscapes_dvps"`: `video_sequence/<split>` with images, instance ids and depth, for videos. Depth is
     rounded to 256ths of a metre; what is farther than the 255.99 m that fit becomes unknown.
 
     Sequences keep numbers as names or are counted from 0. Samples without `"panoptic"` (test splits) get
@@ -56,7 +57,7 @@ def write_layout(
     Args:
         samples: reader, or any sequence of samples with an attribute `label_space`.
         folder: path of the dataset's folder, made when missing.
-        layout: `"cityscapes"`, `"coco"`, `"kitti-step"` or `"cityscapes-dvps"`.
+        layout: `"cityscapes"`, `"coco"`, `"kitti_step"` or `"cityscapes_dvps"`.
         split: `"train"`, `"val"` or `"test"`.
         overwrite: bool. Whether files of other content are replaced.
         progress: bool. Whether to show a progress bar on a terminal.
@@ -69,18 +70,18 @@ def write_layout(
     Example:
     ```python
     scenes = StreetScenes(10, frames_per_sequence=20, depth=True)
-    write_layout(scenes, "streets", "cityscapes-dvps", split="val")
+    write_layout(scenes, "streets", "cityscapes_dvps", split="val")
     write_layout(Cityscapes("/data/cityscapes"), "cityscapes_as_coco", "coco")
     ```
     """
-    if layout not in _LAYOUTS:
-        raise ValueError(f"`layout` must be one of {', '.join(_LAYOUTS)}. Received: layout={layout!r}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: layout={layout!r}")
     if split not in _SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(_SPLITS)}. Received: split={split!r}")
     if len(samples) == 0:
         raise ValueError("There is nothing to write: the dataset has no samples.")
     files = Files(pathlib.Path(folder), overwrite)
-    writer = _LAYOUTS[layout](files, split, LabelSpace.create(samples.label_space))
+    writer = LAYOUTS[layout](files, split, LabelSpace.create(samples.label_space))
     indices = range(len(samples))
     for index in progress_bar(indices, len(samples), "Writing") if progress else indices:
         sample = samples[index]

@@ -196,7 +196,7 @@ def test_coco_needs_labels(tmp_path):
 
 
 def test_kitti_step_counts_cars_and_persons(tmp_path, videos):
-    write_layout(videos, tmp_path, "kitti-step", split="val")
+    write_layout(videos, tmp_path, "kitti_step", split="val")
     assert files_in(tmp_path)[:2] == ["images/val/0000/000000.png", "images/val/0000/000001.png"]
     for index, sample in enumerate(videos):
         place = f"val/{index // 2:04d}/{index % 2:06d}.png"
@@ -209,7 +209,7 @@ def test_kitti_step_counts_cars_and_persons(tmp_path, videos):
 
 
 def test_kitti_step_splits_instances_over_two_channels(tmp_path):
-    write_layout(Samples(), tmp_path, "kitti-step")
+    write_layout(Samples(), tmp_path, "kitti_step")
     picture = read_label(tmp_path / "panoptic_maps/train/0007/000012.png")
     assert picture[0, 3].tolist() == [13, 3, 999 - 3 * 256]
     assert picture[1, 2].tolist() == [255, 0, 0]
@@ -219,7 +219,7 @@ def test_kitti_step_splits_instances_over_two_channels(tmp_path):
 
 
 def test_dvps_has_classes_instances_and_depth(tmp_path, videos):
-    write_layout(videos, tmp_path, "cityscapes-dvps", split="val")
+    write_layout(videos, tmp_path, "cityscapes_dvps", split="val")
     for index, sample in enumerate(videos):
         frame = f"{index // 2:06d}_{index % 2:06d}"
         stem = tmp_path / f"video_sequence/val/{frame}_scene_{frame}_"
@@ -236,7 +236,7 @@ def test_dvps_has_classes_instances_and_depth(tmp_path, videos):
 
 def test_dvps_depth_beyond_16_bits_is_unknown(tmp_path):
     depth = np.array([[0, 0.5, 1.999, 255.99], [256, 300, 80, 1e9]], np.float32)
-    write_layout(Samples(depth=depth), tmp_path, "cityscapes-dvps")
+    write_layout(Samples(depth=depth), tmp_path, "cityscapes_dvps")
     written = read_label(tmp_path / "video_sequence/train/000007_000012_scene_000007_000012_depth.png")
     np.testing.assert_array_equal(written, [[0, 128, 512, 65533], [0, 0, 20480, 0]])
 
@@ -254,20 +254,20 @@ def test_dvps_depth_beyond_16_bits_is_unknown(tmp_path):
 )
 def test_samples_that_do_not_fit_are_named(tmp_path, changes, complaint):
     with pytest.raises(ValueError, match=f"Sample 'a': .*{complaint}"):
-        write_layout(Samples(**changes), tmp_path, "cityscapes-dvps")
+        write_layout(Samples(**changes), tmp_path, "cityscapes_dvps")
 
 
 # All layouts
 
 
-@pytest.mark.parametrize("layout", ["cityscapes", "kitti-step", "cityscapes-dvps"])
+@pytest.mark.parametrize("layout", ["cityscapes", "kitti_step", "cityscapes_dvps"])
 def test_images_alone_are_written_alone(tmp_path, layout):
     write_layout(Samples(panoptic=None, depth=None), tmp_path, layout, split="test")
     (file,) = files_in(tmp_path)
     np.testing.assert_array_equal(read_image(tmp_path / file), np.full((2, 4, 3), 9))
 
 
-@pytest.mark.parametrize("layout", ["cityscapes", "kitti-step", "cityscapes-dvps", "coco"])
+@pytest.mark.parametrize("layout", ["cityscapes", "kitti_step", "cityscapes_dvps", "coco"])
 def test_labels_alone_are_written_alone(tmp_path, layout):
     write_layout(Samples(image=None), tmp_path, layout)
     assert files_in(tmp_path)
@@ -277,7 +277,7 @@ def test_labels_alone_are_written_alone(tmp_path, layout):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"layout": "kitti"}, "`layout` must be one of cityscapes, coco, kitti-step, cityscapes-dvps"),
+        ({"layout": "kitti"}, "`layout` must be one of cityscapes, coco, kitti_step, cityscapes_dvps"),
         ({"split": "valid"}, "`split` must be one of train, val, test"),
         ({"samples": StreetScenes(0)}, "nothing to write"),
         (
@@ -300,12 +300,12 @@ def test_what_cannot_be_written_is_said(tmp_path, arguments, complaint):
 
 
 def test_other_content_is_kept_unless_it_may_be_replaced(tmp_path):
-    write_layout(Samples(), tmp_path, "kitti-step")
+    write_layout(Samples(), tmp_path, "kitti_step")
     other = Samples(image=np.full((2, 4, 3), 50, np.uint8))
     with pytest.raises(ValueError, match=r"000012\.png is there with other content. Pass overwrite=True"):
-        write_layout(other, tmp_path, "kitti-step")
+        write_layout(other, tmp_path, "kitti_step")
     assert read_image(tmp_path / "images/train/0007/000012.png").max() == 9
-    write_layout(other, tmp_path, "kitti-step", overwrite=True)
+    write_layout(other, tmp_path, "kitti_step", overwrite=True)
     assert read_image(tmp_path / "images/train/0007/000012.png").max() == 50
 
 
@@ -332,7 +332,7 @@ def test_an_interrupted_writing_leaves_whole_files_and_can_be_repeated(tmp_path,
 
 
 def test_pngs_hold_what_other_libraries_read(tmp_path):
-    write_layout(Samples(), tmp_path, "cityscapes-dvps")
+    write_layout(Samples(), tmp_path, "cityscapes_dvps")
     stem = tmp_path / "video_sequence/train/000007_000012_scene_000007_000012_"
     ids = np.asarray(Image.open(f"{stem}gtFine_instanceTrainIds.png"))
     np.testing.assert_array_equal(ids, np.where(PANOPTIC == 255_000, 32_000, PANOPTIC))
