@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_deeplab.ops.device import runs_on_cpu
-from keras_deeplab.ops.kernel_gradient import with_kernel_gradient
+from keras_deeplab.ops.kernel_gradient import kernel_gradient, with_kernel_gradient
 
 
 def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 1):
@@ -38,7 +38,8 @@ def convolution(images, kernel, bias=None, strides: int = 1, atrous_rate: int = 
         return _torch(images, kernel, bias, strides, atrous_rate)
     convolve = functools.partial(_convolve, strides=strides, atrous_rate=atrous_rate)
     if keras.backend.backend() == "jax" and runs_on_cpu():
-        convolve = with_kernel_gradient(convolve, strides, atrous_rate)
+        gradient = functools.partial(kernel_gradient, strides=strides, atrous_rate=atrous_rate)
+        convolve = with_kernel_gradient(convolve, gradient)
     x = convolve(images, kernel)
     return x if bias is None else x + bias
 

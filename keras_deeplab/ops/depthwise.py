@@ -1,20 +1,23 @@
-"""Depthwise convolution, with a path for JAX on CPUs where XLA's own is slow."""
+"""Depthwise convolution and its gradient, with a path for JAX on CPUs where XLA's own are slow."""
 
 from __future__ import annotations
 
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_deeplab.ops.device import runs_on_cpu
+from keras_deeplab.ops.kernel_gradient import with_kernel_gradient
 
 
 def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1):
     """Convolves every channel with its own kernel, without padding: (b, h, w, c) -> (b, h', w', c).
 
     XLA's CPU compiler runs grouped convolutions as plain loops. Adding up shifted copies of the images is
-    3 to 25 times faster there, and its gradient 2 to 10 times.
+    3 to 25 times faster there. Its gradient is a hand-written one, which halves a training step of
+    MobileNetV3 and takes a third of the memory; it can be differentiated backwards only.
 
     Args:
         images: float tensor `[b, h, w, c]`, already padded.
@@ -31,7 +34,7 @@ def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1
     ```
     """
     if keras.backend.backend() == "jax" and runs_on_cpu():
-        return _jitted_shifted_sum()(images, kernel, strides, atrous_rate)
+        return _shifted_sum_on_jax(strides, atrous_rate)(images, kernel)
     return ops.depthwise_conv(
         images, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=atrous_rate
     )
@@ -51,9 +54,39 @@ def shifted_sum(images, kernel, strides: int = 1, atrous_rate: int = 1):
     return total
 
 
+def depthwise_kernel_gradient(images, gradient, kernel_size: int, strides: int = 1, atrous_rate: int = 1):
+    """Gradient of a depthwise convolution's kernel: (b, h, w, c), (b, h', w', c) -> (k, k, c, 1).
+
+    Args:
+        images: float tensor `[b, h, w, c]`, the convolution's input, already padded.
+        gradient: float tensor `[b, h', w', c]`, its output's gradient.
+        kernel_size: int. Side of the kernel.
+        strides: int. Step of the output grid.
+        atrous_rate: int. Spacing of the kernel's taps.
+
+    Returns:
+        float32 tensor `[k, k, c, 1]`.
+    """
+    b, _, _, c = images.shape
+    height, width = ((n - 1) * strides + 1 for n in gradient.shape[1:3])
+    gradient = ops.cast(gradient, "float32")
+
+    def of_tap(place):
+        seen = ops.slice(images, (0, place[0], place[1], 0), (b, height, width, c))[:, ::strides, ::strides]
+        return ops.sum(ops.cast(seen, "float32") * gradient, axis=(0, 1, 2))
+
+    # A loop: a compiler that sees all taps at once computes what they look at anew for every one of them.
+    places = atrous_rate * np.indices((kernel_size, kernel_size)).reshape(2, -1).T
+    of_taps = ops.map(of_tap, ops.convert_to_tensor(places, "int32"))
+    return ops.reshape(of_taps, (kernel_size, kernel_size, c, 1))
+
+
 @functools.cache
-def _jitted_shifted_sum():
-    """Outside of a compiled network, JAX would compile every one of the many small steps."""
+def _shifted_sum_on_jax(strides, atrous_rate):
+    """Jitted, as JAX would otherwise compile every one of the small steps outside of a network."""
     import jax
 
-    return jax.jit(shifted_sum, static_argnums=(2, 3))
+    options = {"strides": strides, "atrous_rate": atrous_rate}
+    convolve = functools.partial(shifted_sum, **options)
+    of_kernel = functools.partial(depthwise_kernel_gradient, **options)
+    return jax.jit(with_kernel_gradient(convolve, of_kernel))

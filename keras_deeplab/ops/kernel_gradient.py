@@ -5,16 +5,15 @@ from __future__ import annotations
 from keras import ops
 
 
-def with_kernel_gradient(convolve, strides: int = 1, atrous_rate: int = 1):
-    """Wraps a convolution on JAX so that its kernel's gradient is `kernel_gradient`.
+def with_kernel_gradient(convolve, kernel_gradient):
+    """Wraps a convolution on JAX so that its kernel's gradient is computed by a function.
 
     XLA's CPU compiler computes this gradient as a convolution with a kernel as large as the image, up to
     15 times slower. What is wrapped can be differentiated backwards only.
 
     Args:
-        convolve: function of images `[b, h, w, c]` and a kernel `[k, k, c, f]` that pads evenly.
-        strides: int. Step of the output grid of `convolve`.
-        atrous_rate: int. Spacing of the taps of `convolve`.
+        convolve: function of images `[b, h, w, c]` and a kernel `[k, k, c, f]`.
+        kernel_gradient: function of the images, the gradient of the output, and k.
 
     Returns:
         A function with the same results and gradients.
@@ -29,7 +28,7 @@ def with_kernel_gradient(convolve, strides: int = 1, atrous_rate: int = 1):
     def backward(inputs, gradient):
         images, kernel = inputs
         _, of_images = jax.vjp(lambda x: convolve(x, kernel), images)
-        of_kernel = kernel_gradient(images, gradient, kernel.shape[0], strides, atrous_rate)
+        of_kernel = kernel_gradient(images, gradient, kernel.shape[0])
         return *of_images(gradient), ops.cast(of_kernel, kernel.dtype)
 
     convolution.defvjp(forward, backward)
