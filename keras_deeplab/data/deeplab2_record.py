@@ -73,9 +73,21 @@ class DeepLab2Record:
             name = name if told else f"{sequence}/{name}"
         return name if self.camera is None else f"{name}/{self.camera}"
 
+    def position(self) -> dict:
+        """Where the sample comes from: its `"sequence"`, `"frame"` and `"camera"`, as far as there are any."""
+        fields = {}
+        if _SEQUENCE in self:
+            fields["sequence"] = self._text(_SEQUENCE)
+        if _FRAME in self:
+            numbers = re.findall(r"[0-9]+", self._text(_FRAME))
+            if not numbers:
+                raise ValueError(f"{self.place}: {_FRAME!r} has no number: {self._text(_FRAME)!r}")
+            fields["frame"] = int(numbers[-1])
+        return fields if self.camera is None else fields | {"camera": self.camera}
+
     def sample(self, label_space: LabelSpace, images: bool = True, labels: bool = True) -> dict:
         """Decodes the sample: the fields that are asked for and there; image and label must be there."""
-        sample = {"name": self.name} | self._position()
+        sample = {"name": self.name} | self.position()
         for field, frame in _FRAMES.items():
             if images and (frame == "image" or _IMAGE.format(frame) in self):
                 sample[f"{field}image"] = self._image(_IMAGE.format(frame))
@@ -127,18 +139,6 @@ class DeepLab2Record:
         if min(size) < 1:
             raise ValueError(f"{self.place} has an image size of {_text_of(size)}.")
         return size
-
-    def _position(self):
-        """Where the sample comes from: its sequence, frame and camera."""
-        fields = {}
-        if _SEQUENCE in self:
-            fields["sequence"] = self._text(_SEQUENCE)
-        if _FRAME in self:
-            numbers = re.findall(r"[0-9]+", self._text(_FRAME))
-            if not numbers:
-                raise ValueError(f"{self.place}: {_FRAME!r} has no number: {self._text(_FRAME)!r}")
-            fields["frame"] = int(numbers[-1])
-        return fields if self.camera is None else fields | {"camera": self.camera}
 
     def _image(self, name):
         image = decode_image(bytes(self._bytes(name)), f"{self.place}, {name}")

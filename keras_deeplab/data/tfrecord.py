@@ -97,12 +97,17 @@ class TFRecords:
     @functools.cached_property
     def names(self) -> list[str]:
         """The names of all samples. Of each record, only the parts around its name are read."""
-        return [
-            DeepLab2Record(view, f"{file.path}, record {number}", camera).name
-            for camera in self.cameras or [None]
-            for file in self.files
-            for number, view in enumerate(file.views())
-        ]
+        return [record.name for record in self._records()]
+
+    @functools.cached_property
+    def sequences(self) -> list[str]:
+        """The sequences of all samples, for records of videos; others do not have this attribute."""
+        return self._positions("sequence")
+
+    @functools.cached_property
+    def frames(self) -> list[int]:
+        """The numbers of all samples in their sequences, for records of videos."""
+        return self._positions("frame")
 
     def load_panoptic(self, index: int) -> np.ndarray:
         """The label map of one sample, without its image.
@@ -119,6 +124,20 @@ class TFRecords:
         if self.labels is None:
             raise ValueError("This reader has no label maps: the records have none, or `labels` is None.")
         return self._record(index).panoptic(self.label_space)
+
+    def _positions(self, field):
+        if field not in self._record(0).position():
+            raise AttributeError(f"The records have no {field}: they are none of a video.")
+        return [record.position()[field] for record in self._records()]
+
+    def _records(self):
+        """All records in order, of which only what is looked at is read."""
+        return (
+            DeepLab2Record(view, f"{file.path}, record {number}", camera)
+            for camera in self.cameras or [None]
+            for file in self.files
+            for number, view in enumerate(file.views())
+        )
 
     def _record(self, index):
         camera, number = divmod(range(len(self))[index], self._starts[-1])

@@ -8,6 +8,7 @@ import pytest
 
 from keras_deeplab import data
 from keras_deeplab.data.deeplab2_record import encode_sample
+from keras_deeplab.data.frame_pairs import FramePairs
 from keras_deeplab.data.tf_example import decode_example, encode_example
 from keras_deeplab.data.tfrecord import TFRecords
 from keras_deeplab.data.tfrecord_file import write_record
@@ -138,6 +139,24 @@ def test_a_pipeline_takes_it(records):
     pipeline = data.Pipeline(TFRecords(records, CITYSCAPES), (5, 5), batch_size=2, training=False)
     images = np.concatenate([images for images, _ in pipeline])
     np.testing.assert_allclose(images[:, 0, 0, 0] * 127.5 + 127.5, [0, 1, 2, 3], atol=1e-4)
+
+
+def test_frames_of_videos_can_be_paired(tmp_path):
+    places = [("a", 0), ("a", 1), ("b", 0), ("b", 2)]
+    samples = [sample(i, sequence=sequence, frame=frame) for i, (sequence, frame) in enumerate(places)]
+    write_shard(tmp_path, "val.tfrecord", samples)
+    reader = TFRecords(tmp_path / "val.tfrecord", CITYSCAPES)
+    assert list(zip(reader.sequences, reader.frames, strict=True)) == places
+    (pair,) = FramePairs(reader, neighbor="next")
+    assert (pair["image"] == 0).all()
+    assert (pair["next_image"] == 1).all()
+
+
+def test_records_of_no_video_have_no_sequences(records):
+    reader = TFRecords(records, CITYSCAPES)
+    assert not hasattr(reader, "sequences")
+    with pytest.raises(ValueError, match="is no video"):
+        FramePairs(reader)
 
 
 def test_names_read_no_images(records, tmp_path):
