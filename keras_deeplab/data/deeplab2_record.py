@@ -74,7 +74,7 @@ class DeepLab2Record:
         return name if self.camera is None else f"{name}/{self.camera}"
 
     def position(self) -> dict:
-        """Where the sample comes from: its `"sequence"`, `"frame"` and `"camera"`, as far as there are any."""
+        """Where the sample comes from: `"sequence"`, `"frame"` and `"camera"`, as far as there are any."""
         fields = {}
         if _SEQUENCE in self:
             fields["sequence"] = self._text(_SEQUENCE)
