@@ -16,8 +16,8 @@ def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1
     """Convolves every channel with its own kernel, without padding: (b, h, w, c) -> (b, h', w', c).
 
     XLA's CPU compiler runs grouped convolutions as plain loops. Adding up shifted copies of the images is
-    3 to 25 times faster there. Its gradient is a hand-written one, which halves a training step of
-    MobileNetV3 and takes a third of the memory; it can be differentiated backwards only.
+    3 to 25 times faster there. Its gradient is a hand-written one, which halves the time of MobileNetV3's
+    and takes a third of the memory; it can be differentiated backwards only.
 
     Args:
         images: float tensor `[b, h, w, c]`, already padded.
