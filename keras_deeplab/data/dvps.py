@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from keras_deeplab.data.file_reader import FileReader, describe
+from keras_deeplab.data.file_reader import FileReader, describe, describe_video_reader
 from keras_deeplab.data.files import dataset_folder, find_files, list_folders, require_files
 from keras_deeplab.data.images import read_label
 from keras_deeplab.data.panoptic_map import make_panoptic
@@ -76,11 +76,7 @@ class Dvps(FileReader):
         super().__init__(image_paths, label_paths, label_space, depth_paths, frames)
 
     def __repr__(self) -> str:
-        sequences = len(set(self.sequences))
-        return (
-            f"{type(self).__name__}({str(self.root)!r}, split={self.split!r}, {len(self)} frames of "
-            f"{sequences} sequences)"
-        )
+        return describe_video_reader(self)
 
     def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
         """The panoptic map of a label file in any of the forms."""

@@ -134,3 +134,11 @@ class FileReader:
 def describe(array: np.ndarray) -> str:
     """Shape and dtype of an array, for messages."""
     return f"shape {array.shape}, {array.dtype}"
+
+
+def describe_video_reader(reader) -> str:
+    """What `repr` says of a video reader with a `root` and a `split`."""
+    kind, sequences = type(reader).__name__, len(set(reader.sequences))
+    return (
+        f"{kind}({str(reader.root)!r}, split={reader.split!r}, {len(reader)} frames of {sequences} sequences)"
+    )

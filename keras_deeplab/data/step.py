@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from keras_deeplab.data.file_reader import FileReader, describe
+from keras_deeplab.data.file_reader import FileReader, describe, describe_video_reader
 from keras_deeplab.data.files import dataset_folder, find_images, list_folders, require_files
 from keras_deeplab.data.panoptic_map import make_panoptic
 from keras_deeplab.labels import LABEL_SPACES, LabelSpace
@@ -66,11 +66,7 @@ class Step(FileReader):
         super().__init__(image_paths, label_paths, label_space, frames=frames)
 
     def __repr__(self) -> str:
-        sequences = len(set(self.sequences))
-        return (
-            f"{type(self).__name__}({str(self.root)!r}, split={self.split!r}, {len(self)} frames of "
-            f"{sequences} sequences)"
-        )
+        return describe_video_reader(self)
 
     def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
         """The panoptic map of a PNG with the class in red and the instance in green and blue."""
