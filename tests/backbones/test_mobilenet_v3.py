@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone, SqueezeExcite, make_divisible
+from tests.references import SOURCES, load_component
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
@@ -38,6 +39,13 @@ def test_the_gate_scales_whole_channels():
 @pytest.mark.parametrize(("filters", "expected"), [(4, 8), (60, 64), (30, 32), (36, 40), (72, 72), (11, 16)])
 def test_make_divisible(filters, expected):
     assert make_divisible(filters) == expected
+
+
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+def test_make_divisible_agrees_with_deeplab2():
+    _, meta = load_component("c04_preprocess", "full")
+    for case in meta["cases"]["make_divisible"]:
+        assert make_divisible(case["value"], case["divisor"]) == case["out"]
 
 
 def test_the_configuration_builds_the_same_network():

@@ -9,6 +9,7 @@ from scipy import interpolate
 
 from keras_deeplab.ops import resize
 from keras_deeplab.ops.resize import resize_bilinear, resize_nearest, resize_offsets, scale_dimension
+from tests.references import SOURCES, load_component
 
 NUMPY = ops.convert_to_numpy
 sides = st.integers(1, 9)
@@ -81,3 +82,19 @@ def test_corners_stay_in_place():
 )
 def test_scale_dimension(size, scale, expected):
     assert scale_dimension(size, scale) == expected
+
+
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+@pytest.mark.parametrize("size", [(9, 13), (33, 49), (17, 21), (5, 7), (40, 41)])
+def test_offsets_agree_with_deeplab2(size):
+    # On a grid of one pixel DeepLab2's are 0; ours keep their direction.
+    arrays, _ = load_component("c04_preprocess", "full")
+    actual = NUMPY(resize_offsets(arrays["in/off"], size))
+    np.testing.assert_allclose(actual, arrays[f"resize_offsets/{size[0]}x{size[1]}"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+def test_scaled_sizes_agree_with_deeplab2():
+    _, meta = load_component("c04_preprocess", "full")
+    for case in meta["cases"]["scale_helper"]:
+        assert scale_dimension(case["v"], case["s"]) == case["out"]
