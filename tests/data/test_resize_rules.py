@@ -46,6 +46,13 @@ def test_scale_candidates_agree_with_deeplab2(source):
         np.testing.assert_array_equal(scales, np.float32(case["values"]))
 
 
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+def test_scaled_sizes_agree_with_deeplab2():
+    _, meta = load_component("c04_preprocess", "full")
+    for case in meta["cases"]["scale_int_list"]:
+        assert scaled_size(tuple(case["v"]), case["s"]) == tuple(case["out"])
+
+
 @given(sides, sides, limits, limits)
 def test_fit_size_fits(height, width, rows, columns):
     fitted = fit_size((height, width), (rows, columns))
