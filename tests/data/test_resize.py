@@ -136,3 +136,10 @@ def test_undoing_preprocessing_agrees_with_deeplab2(source):
         cropped = arrays[f"undo/in/{name}"][0, :height, :width]
         expected = arrays[f"undo/out/{name}"][0]
         np.testing.assert_allclose(resize(cropped, tuple(undo["output_shape"])), expected, atol=1e-5)
+
+
+@pytest.mark.skipif("full" not in SOURCES, reason="needs the full reference set")
+def test_nearest_at_a_whole_stride_takes_every_nth_pixel_as_deeplab2():
+    arrays, _ = load_component("c04_preprocess", "full")
+    resized = resize_nearest(arrays["in/label"][..., 0], (25, 33))
+    np.testing.assert_array_equal(resized, arrays["strided_downsample/4x"][0])
