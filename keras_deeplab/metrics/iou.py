@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.metrics.maps import read_pair
+from keras_deeplab.metrics.merging import check_mergeable
 from keras_deeplab.segments import check_classes, count_pairs
 
 
@@ -49,12 +50,22 @@ class MeanIoU:
         Raises:
             ValueError: when the shapes differ or a value is no class of the label space.
         """
+        self.add(self.count(truth, prediction))
+
+    def count(self, truth, prediction) -> dict[str, np.ndarray]:
+        """What `update` adds: the `"confusion"` of these maps alone. Changes nothing."""
         true_class, predicted_class, pixels = count_pairs(*read_pair(truth, prediction))
         check_classes("truth", true_class, self.label_space)
         check_classes("prediction", predicted_class, self.label_space)
         valid = true_class != self.label_space.ignore_label
         column = np.minimum(predicted_class, self.label_space.num_classes)
-        np.add.at(self.confusion, (true_class[valid], column[valid]), pixels[valid])
+        confusion = np.zeros_like(self.confusion)
+        np.add.at(confusion, (true_class[valid], column[valid]), pixels[valid])
+        return {"confusion": confusion}
+
+    def add(self, counts: dict[str, np.ndarray]) -> None:
+        """Adds what `count` found."""
+        self.confusion += counts["confusion"]
 
     def merge(self, other: MeanIoU) -> None:
         """Adds what another metric of the same label space has counted.
@@ -62,11 +73,7 @@ class MeanIoU:
         Raises:
             ValueError: when the label spaces differ.
         """
-        if other.label_space != self.label_space:
-            raise ValueError(
-                f"Only metrics of one label space merge. Received: {self.label_space.name!r} and "
-                f"{other.label_space.name!r}"
-            )
+        check_mergeable(self, other, "label_space")
         self.confusion += other.confusion
 
     def result(self) -> dict:

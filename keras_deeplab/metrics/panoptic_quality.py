@@ -8,9 +8,14 @@ import numpy as np
 
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.metrics.maps import read_pair
-from keras_deeplab.segments import check_classes, count_pairs
-
-_CONVENTIONS = ("deeplab2", "official")
+from keras_deeplab.metrics.merging import check_mergeable
+from keras_deeplab.metrics.segment_matching import (
+    add_matches,
+    check_convention,
+    empty_counts,
+    summarize_quality,
+)
+from keras_deeplab.segments import count_pairs
 
 
 class PanopticQuality:
@@ -48,20 +53,13 @@ class PanopticQuality:
     def __init__(
         self, label_space: LabelSpace | dict | str, convention: Literal["deeplab2", "official"] = "deeplab2"
     ):
-        if convention not in _CONVENTIONS:
-            raise ValueError(
-                f"`convention` must be one of {_CONVENTIONS}. Received: convention={convention!r}"
-            )
         self.label_space = LabelSpace.create(label_space)
-        self.convention = convention
+        self.convention = check_convention(convention)
         self.reset()
 
     def reset(self) -> None:
         """Forgets all images."""
-        self.iou = np.zeros(self.label_space.num_classes, np.float64)
-        self.true_positives = np.zeros(self.label_space.num_classes, np.int64)
-        self.false_positives = np.zeros(self.label_space.num_classes, np.int64)
-        self.false_negatives = np.zeros(self.label_space.num_classes, np.int64)
+        vars(self).update(empty_counts(self.label_space))
 
     def update(self, truth, prediction) -> None:
         """Adds one image or a batch.
@@ -73,40 +71,20 @@ class PanopticQuality:
         Raises:
             ValueError: when the shapes differ or a map holds a class that the label space lacks.
         """
+        self.add(self.count(truth, prediction))
+
+    def count(self, truth, prediction) -> dict[str, np.ndarray]:
+        """What `update` adds: this metric's attributes for these maps alone. Changes nothing."""
+        counts = empty_counts(self.label_space)
         for true_map, predicted_map in zip(*read_pair(truth, prediction), strict=True):
-            self._update_image(*count_pairs(true_map, predicted_map))
+            pairs = count_pairs(true_map, predicted_map)
+            add_matches(counts, *pairs, self.label_space, self.convention)
+        return counts
 
-    def _update_image(self, true_id, predicted_id, intersection):
-        truth = _Segments("truth", true_id, intersection, self.label_space)
-        prediction = _Segments("prediction", predicted_id, intersection, self.label_space)
-        true_class, predicted_class = truth.classes[truth.index], prediction.classes[prediction.index]
-        official = self.convention == "official"
-        is_void = (
-            true_class == self.label_space.ignore_label if official else true_id == self.label_space.void
-        )
-        is_crowd = np.zeros_like(is_void)
-        if official:
-            is_crowd = np.isin(true_id, np.multiply(self.label_space.things, self.label_space.label_divisor))
-
-        on_void = prediction.sum(intersection * is_void)
-        on_crowd = prediction.sum(intersection * (is_crowd & (true_class == predicted_class)))
-
-        union = truth.area[truth.index] + (prediction.area - on_void)[prediction.index] - intersection
-        comparable = (
-            (true_class == predicted_class) & (true_class != self.label_space.ignore_label) & ~is_crowd
-        )
-        match = comparable & (2 * intersection > union)
-        np.add.at(self.iou, true_class[match], intersection[match] / union[match])
-        np.add.at(self.true_positives, true_class[match], 1)
-
-        must_be_found = (truth.sum(match | is_crowd) == 0) & (truth.classes != self.label_space.ignore_label)
-        np.add.at(self.false_negatives, truth.classes[must_be_found], 1)
-
-        excused = 2 * (on_void + on_crowd) > prediction.area
-        wrong = (
-            (prediction.sum(match) == 0) & ~excused & (prediction.classes != self.label_space.ignore_label)
-        )
-        np.add.at(self.false_positives, prediction.classes[wrong], 1)
+    def add(self, counts: dict[str, np.ndarray]) -> None:
+        """Adds what `count` found."""
+        for name, value in counts.items():
+            setattr(self, name, getattr(self, name) + value)
 
     def merge(self, other: PanopticQuality) -> None:
         """Adds what another metric of the same label space and convention has counted.
@@ -114,16 +92,8 @@ class PanopticQuality:
         Raises:
             ValueError: when the label spaces or conventions differ.
         """
-        if (other.label_space, other.convention) != (self.label_space, self.convention):
-            raise ValueError(
-                "Only metrics of one label space and convention merge. "
-                f"Received: {self.label_space.name!r}, {self.convention!r} "
-                f"and {other.label_space.name!r}, {other.convention!r}"
-            )
-        self.iou += other.iou
-        self.true_positives += other.true_positives
-        self.false_positives += other.false_positives
-        self.false_negatives += other.false_negatives
+        check_mergeable(self, other, "label_space", "convention")
+        self.add({name: getattr(other, name) for name in empty_counts(self.label_space)})
 
     def result(self) -> dict:
         """The metric over all images so far.
@@ -134,38 +104,6 @@ class PanopticQuality:
             `"tp"`, `"fp"`, `"fn"` (int64), each `[num_classes]`. NaN stands for a class, or a mean over
             classes, that never occurs.
         """
-        tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
-        occurs = tp + fp + fn > 0
-        sq, rq = np.full(occurs.shape, np.nan), np.full(occurs.shape, np.nan)
-        np.divide(self.iou, np.maximum(tp, 1), out=sq, where=occurs)
-        np.divide(tp, tp + 0.5 * fp + 0.5 * fn, out=rq, where=occurs)
-        qualities = {"pq": sq * rq, "sq": sq, "rq": rq}
-
-        is_thing = self.label_space.is_thing
-        groups = {"": occurs, "_things": occurs & is_thing, "_stuff": occurs & ~is_thing}
-        means = {
-            name + suffix: float(values[group].mean()) if group.any() else float("nan")
-            for suffix, group in groups.items()
-            for name, values in qualities.items()
-        }
-        return means | {"per_class": qualities | {"tp": tp.copy(), "fp": fp.copy(), "fn": fn.copy()}}
-
-
-class _Segments:
-    """The segments of one side of the overlapping pairs.
-
-    Attributes:
-        index: `[pairs]`, which segment each pair belongs to.
-        classes, area: `[segments]`.
-    """
-
-    def __init__(self, name, id_of_pair, intersection, label_space):
-        ids, self.index = np.unique(id_of_pair, return_inverse=True)
-        self.classes = ids // label_space.label_divisor
-        check_classes(name, self.classes, label_space)
-        self.area = self.sum(intersection)
-
-    def sum(self, value_of_pair):
-        """Per segment, the sum of an integer value over its pairs."""
-        count = self.index.max(initial=-1) + 1
-        return np.bincount(self.index, weights=value_of_pair, minlength=count).astype(np.int64)
+        return summarize_quality(
+            self.label_space, self.iou, self.true_positives, self.false_positives, self.false_negatives
+        )

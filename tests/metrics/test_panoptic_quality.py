@@ -277,5 +277,5 @@ def test_an_unknown_convention_is_refused():
 
 
 def test_metrics_of_different_conventions_do_not_merge():
-    with pytest.raises(ValueError, match="one label space and convention"):
+    with pytest.raises(ValueError, match="one convention merge"):
         PanopticQuality(SPACE).merge(PanopticQuality(SPACE, "official"))
