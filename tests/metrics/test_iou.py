@@ -150,5 +150,5 @@ def test_unusable_maps_are_named(truth, prediction, message):
 
 
 def test_metrics_of_different_label_spaces_do_not_merge():
-    with pytest.raises(ValueError, match="one label_space merge.*'small' and 'cityscapes'"):
+    with pytest.raises(ValueError, match=r"one label_space merge.*'small' and 'cityscapes'"):
         MeanIoU(SPACE).merge(MeanIoU(CITYSCAPES))

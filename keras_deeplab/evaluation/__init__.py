@@ -1,0 +1,5 @@
+"""How well a model does on a labelled dataset."""
+
+from keras_deeplab.evaluation.evaluate import evaluate
+
+__all__ = ["evaluate"]
