@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from keras_deeplab.backbones import Backbone
     from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone
     from keras_deeplab.backbones.resnet import ResNetBackbone
-    from keras_deeplab.evaluation import evaluate
+    from keras_deeplab.evaluation.callback import PanopticEvaluation
+    from keras_deeplab.evaluation.compare import compare
+    from keras_deeplab.evaluation.evaluate import evaluate
     from keras_deeplab.labels import CITYSCAPES, LabelSpace
     from keras_deeplab.models.deeplab_v3 import DeepLabV3
     from keras_deeplab.models.deeplab_v3_plus import DeepLabV3Plus
@@ -29,16 +31,19 @@ _HOMES = {
     "LabelSpace": "labels",
     "MobileNetV3Backbone": "backbones.mobilenet_v3",
     "PanopticDeepLab": "models.panoptic_deeplab",
+    "PanopticEvaluation": "evaluation.callback",
     "ResNetBackbone": "backbones.resnet",
     "Segmentation": "results",
     "Segmenter": "models.segmenter",
-    "evaluate": "evaluation",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.evaluate",
 }
 
 __all__ = [
     "CITYSCAPES", "Backbone", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone",
-    "PanopticDeepLab", "ResNetBackbone", "Segmentation", "Segmenter", "__version__", "data", "evaluate",
-    "hub", "labels", "layers", "losses", "metrics", "models", "ops", "postprocessing",
+    "PanopticDeepLab", "PanopticEvaluation", "ResNetBackbone", "Segmentation", "Segmenter", "__version__",
+    "compare", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models", "ops",
+    "postprocessing",
 ]  # fmt: skip
 
 

@@ -1,6 +1,8 @@
+import contextlib
 import itertools
 import json
 import math
+import sqlite3
 
 import numpy as np
 import pytest
@@ -224,6 +226,101 @@ def test_cityscapesscripts_measures_the_same_miou_in_the_saved_predictions(saved
     predictions = [scripts.getPrediction(scripts.args, path) for path in truths]
     scores = scripts.evaluateImgLists(predictions, truths, scripts.args)
     assert result["miou"] == pytest.approx(scores["averageScoreClasses"], rel=1e-9)
+
+
+def test_every_image_has_its_own_numbers(pairs):
+    truths, predictions = zip(*pairs[:3], strict=True)
+    rows = evaluate(KnownModel(predictions), samples(truths))["per_image"]
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    assert rows[2]["name"] == "aachen_000002_000019"
+    for row, truth, prediction in zip(rows, truths, predictions, strict=True):
+        alone = evaluate(KnownModel([prediction]), samples([truth]))
+        assert (row["pq"], row["miou"]) == (alone["pq"], alone["miou"])
+
+
+def test_confusion_is_that_of_the_mean_iou(pairs):
+    truth, prediction = pairs[0]
+    iou = MeanIoU(CITYSCAPES)
+    iou.update(truth // 1000, prediction // 1000)
+    confusion = evaluate(KnownModel([prediction]), samples([truth]))["confusion"]
+    np.testing.assert_array_equal(confusion, iou.confusion)
+
+
+def test_processes_change_nothing(pairs):
+    truths, predictions = zip(*pairs, strict=True)
+    expected = evaluate(KnownModel(predictions), samples(truths), batch_size=3)
+    assert evaluate(KnownModel(predictions), samples(truths), batch_size=3, processes=2) == expected
+
+
+def test_a_process_names_the_image_that_it_cannot_count():
+    truths = [np.zeros((2, 2), np.int32), np.full((2, 2), 30_000, np.int32)]
+    with pytest.raises(ValueError, match="Image 'aachen_000001_000019': `truth` holds the class 30"):
+        evaluate(KnownModel(truths), samples(truths), processes=1)
+
+
+class Interrupted(KnownModel):
+    """Stops before the image of a number."""
+
+    def __init__(self, predictions, stop):
+        super().__init__(predictions)
+        self.stop = stop
+
+    def segment(self, images, batch_size=1, progress=True):
+        for number, result in enumerate(super().segment(images, batch_size)):
+            if number == self.stop:
+                raise KeyboardInterrupt
+            yield result
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_an_interrupted_evaluation_goes_on(pairs, tmp_path, processes):
+    truths, predictions = zip(*pairs, strict=True)
+    expected = evaluate(KnownModel(predictions), samples(truths))
+    store = tmp_path / "new" / "store.sqlite"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Interrupted(predictions, stop=5), samples(truths), resume=store, processes=processes)
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        (finished,) = database.execute("SELECT count(*) FROM counts").fetchone()
+    # What other processes were still counting is lost.
+    assert finished == 5 if processes == 0 else 2 <= finished <= 5
+    again = Interrupted(predictions[finished:], stop=99)
+    result = evaluate(again, samples(truths), resume=store, processes=processes)
+    assert result == expected
+
+
+def test_finished_images_are_not_read_again(pairs, tmp_path):
+    truths, predictions = zip(*pairs[:4], strict=True)
+    store = tmp_path / "store.sqlite"
+    first = evaluate(KnownModel(predictions), samples(truths), resume=store)
+    unreadable = Reader([None] * 4)
+    assert evaluate(KnownModel([]), unreadable, resume=store) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"convention": "official"}, "convention"),
+        ({"metrics": ["miou"]}, "metrics"),
+        ({"save_to": "predictions"}, "save_to"),
+    ],
+)
+def test_another_evaluation_does_not_go_on_in_the_same_file(pairs, tmp_path, monkeypatch, change, difference):
+    monkeypatch.chdir(tmp_path)
+    truth, prediction = pairs[0]
+    evaluate(KnownModel([prediction]), samples([truth]), resume="store.sqlite")
+    with pytest.raises(ValueError, match=f"store.sqlite remembers another .* is: {difference}"):
+        evaluate(KnownModel([prediction]), samples([truth]), resume="store.sqlite", **change)
+
+
+def test_options_reach_the_model(pairs):
+    class Flipping(KnownModel):
+        def segment(self, images, batch_size=1, progress=True, flip=False):
+            self.flip = flip
+            return super().segment(images, batch_size, progress)
+
+    model = Flipping([pairs[0][1]])
+    evaluate(model, samples([pairs[0][0]]), flip=True)
+    assert model.flip is True
 
 
 def test_an_empty_dataset_is_refused():
