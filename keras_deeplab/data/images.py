@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_deeplab.data.image_format import GREY, JPEG_SIGNATURE, RGB, RGBA, read_header
+from keras_deeplab.data.image_format import GREY, JPEG_SIGNATURE, PNG_SIGNATURE, RGB, RGBA, read_header
+from keras_deeplab.data.png import decode_png
 
 IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -68,9 +69,11 @@ def decode_image(data: bytes, name: str | os.PathLike) -> np.ndarray:
     header = _checked_header(name, data)
     plain = header and header.color_type >= 0 and not header.has_exif and _fits_pillow_limit(header)
     if plain and header.bit_depth == 16:
-        image = _decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
+        image = _decode_as_stored(data, header)
         return to_rgb_array(image) if image is not None else _decode_rgb_with_pillow(name, data)
-    image = _decode_with_opencv(data, cv2.IMREAD_COLOR) if plain else None
+    image = decode_png(data, header) if plain and _is_rgb_png(data, header) else None
+    if image is None and plain:
+        image = _decode_with_opencv(data, cv2.IMREAD_COLOR)
     return image if image is not None else _decode_rgb_with_pillow(name, data)
 
 
@@ -120,7 +123,7 @@ def decode_label(data: bytes, name: str | os.PathLike) -> np.ndarray:
     header = _checked_header(name, data)
     stored_plainly = header and header.color_type in (GREY, RGB, RGBA) and header.bit_depth >= 8
     if stored_plainly and _fits_pillow_limit(header):
-        label = _decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
+        label = _decode_as_stored(data, header)
         if label is not None:
             if header.color_type == GREY and label.ndim == 3:  # grey with a transparent value
                 label = label[..., 0]
@@ -232,6 +235,16 @@ def _fits_pillow_limit(header):
     # Beyond, Pillow refuses the file as a decompression bomb; with limit None it never does.
     limit = Image.MAX_IMAGE_PIXELS
     return limit is None or header.width * header.height <= 2 * limit
+
+
+def _is_rgb_png(data, header):
+    return data.startswith(PNG_SIGNATURE) and header.color_type == RGB
+
+
+def _decode_as_stored(data, header):
+    """The values of a PNG file in RGB(A) order, or `None` when neither decoder takes it."""
+    pixels = decode_png(data, header) if data.startswith(PNG_SIGNATURE) else None
+    return _decode_with_opencv(data, cv2.IMREAD_UNCHANGED) if pixels is None else pixels
 
 
 def _decode_with_opencv(data, flags):

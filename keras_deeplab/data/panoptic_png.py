@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from keras_deeplab.labels import LabelSpace
@@ -27,8 +28,9 @@ def decode_segment_ids(colors: np.ndarray) -> np.ndarray:
     """
     if colors.ndim != 3 or colors.shape[-1] != 3 or colors.dtype != np.uint8:
         raise ValueError(f"A panoptic PNG must be 8-bit RGB. Received: shape {colors.shape}, {colors.dtype}")
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    return red + (green << 8) + (blue << 16)
+    # With a fourth channel, each pixel is one little-endian integer.
+    pixels = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
+    return np.bitwise_and(pixels, 0xFFFFFF, out=pixels).view(np.int32)
 
 
 def panoptic_from_segments(

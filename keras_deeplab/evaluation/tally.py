@@ -29,7 +29,7 @@ class Measure(NamedTuple):
 class Input(NamedTuple):
     """What a metric looks at: where it comes from, and what to say where it is missing."""
 
-    find: Callable[[Mapping, Segmentation], object]
+    find: Callable[[Mapping, Segmentation, LabelSpace], object]
     missing: str
 
 
@@ -45,16 +45,23 @@ PER_IMAGE = ("pq", "miou")
 
 _NO_LABEL = "the image has no label to compare with"
 _NO_VIDEO = "the dataset does not say which video a frame belongs to"
+
+
+def _true_semantic(sample, _, label_space):
+    panoptic = sample.get("panoptic")
+    return None if panoptic is None else panoptic // label_space.label_divisor
+
+
 _INPUTS = {
-    "true_panoptic": Input(lambda sample, _: sample.get("panoptic"), _NO_LABEL),
-    "true_semantic": Input(lambda sample, _: sample.get("semantic"), _NO_LABEL),
-    "true_depth": Input(lambda sample, _: sample.get("depth"), "the image has no true depth"),
-    "sequence": Input(lambda sample, _: sample.get("sequence"), _NO_VIDEO),
-    "frame": Input(lambda sample, _: sample.get("frame"), _NO_VIDEO),
-    "panoptic": Input(lambda _, segmentation: segmentation.panoptic, "there are no panoptic maps of it"),
-    "semantic": Input(lambda _, segmentation: segmentation.semantic, "there are no semantic maps of it"),
-    "score": Input(lambda _, segmentation: segmentation.score, "there are no scores of it"),
-    "depth": Input(lambda _, segmentation: segmentation.depth, "there is no predicted depth of it"),
+    "true_panoptic": Input(lambda sample, *_: sample.get("panoptic"), _NO_LABEL),
+    "true_semantic": Input(_true_semantic, _NO_LABEL),
+    "true_depth": Input(lambda sample, *_: sample.get("depth"), "the image has no true depth"),
+    "sequence": Input(lambda sample, *_: sample.get("sequence"), _NO_VIDEO),
+    "frame": Input(lambda sample, *_: sample.get("frame"), _NO_VIDEO),
+    "panoptic": Input(lambda _, found, *__: found.panoptic, "there are no panoptic maps of it"),
+    "semantic": Input(lambda _, found, *__: found.semantic, "there are no semantic maps of it"),
+    "score": Input(lambda _, found, *__: found.score, "there are no scores of it"),
+    "depth": Input(lambda _, found, *__: found.depth, "there is no predicted depth of it"),
 }
 
 
@@ -88,13 +95,11 @@ class Tally:
         Raises:
             ValueError: when something is missing.
         """
-        if sample.get("panoptic") is not None:
-            sample = {**sample, "semantic": sample["panoptic"] // self.label_space.label_divisor}
         inputs = {}
         for metric in self.metrics:
             for name in MEASURES[metric].inputs:
                 if name not in inputs:
-                    inputs[name] = _INPUTS[name].find(sample, segmentation)
+                    inputs[name] = _INPUTS[name].find(sample, segmentation, self.label_space)
                 if inputs[name] is None:
                     raise ValueError(f'the metric "{metric}" cannot be measured: {_INPUTS[name].missing}.')
         return inputs

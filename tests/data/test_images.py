@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_deeplab.data import png
 from keras_deeplab.data.images import (
     ImageError,
     decode_image,
@@ -23,6 +24,14 @@ ROWS, COLUMNS = np.indices((HEIGHT, WIDTH))
 RGB = np.stack([ROWS * 12, COLUMNS * 8, 255 - ROWS * 5], axis=-1).astype(np.uint8)
 GREY = (ROWS * 7 + COLUMNS).astype(np.uint8)
 GREY_16 = GREY.astype(np.uint16) * 257
+
+
+@pytest.fixture(autouse=True, params=["kornia_rs", "opencv"])
+def decoder(request, monkeypatch):
+    """What decodes PNG files: everything here holds with and without kornia_rs."""
+    if request.param == "opencv":
+        monkeypatch.setattr(png, "_kornia", lambda: None)
+    return request.param
 
 
 @pytest.fixture
