@@ -34,6 +34,12 @@ class Runs(NamedTuple):
         """Number of pixels of each id, float64 `[K]`."""
         return np.bincount(self.segment, self.lengths, len(self.ids))
 
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Mean of a map `values` `[H, W]` over the pixels of each id, float64 `[K]`."""
+        starts = self.rows * self.shape[1] + self.columns
+        sum_of_run = np.add.reduceat(values.reshape(-1), starts, dtype=np.float64)
+        return np.bincount(self.segment, sum_of_run, len(self.ids)) / self.areas()
+
     def centers(self) -> np.ndarray:
         """Mean (y, x) of the pixels of each id, float64 `[K, 2]`."""
         middles = self.columns + (self.lengths - 1) / 2

@@ -89,7 +89,6 @@ def describe_segments(
     describe_segments(np.array([[13_001, 13_001]]), CITYSCAPES)[0]["bbox"]  # [0, 0, 2, 1]
     ```
     """
-    _, width = panoptic.shape
     if panoptic.size == 0:
         return []
     runs = find_runs(panoptic)
@@ -98,10 +97,7 @@ def describe_segments(
     check_classes("panoptic", classes, label_space)
 
     area, (top, left, bottom, right) = runs.areas().astype(np.int64), runs.boxes().T
-    mean_score = None
-    if score is not None:
-        score_of_run = np.add.reduceat(score.ravel(), runs.rows * width + runs.columns, dtype=np.float64)
-        mean_score = np.bincount(runs.segment, weights=score_of_run) / area
+    mean_score = None if score is None else runs.means(score)
 
     return [
         {

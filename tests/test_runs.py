@@ -36,6 +36,15 @@ def test_painting_areas_centers_and_boxes_agree_with_pixels(height, width, count
         np.testing.assert_array_equal(box, [*pixels.min(axis=0), *(pixels.max(axis=0) + 1)])
 
 
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(0, 99))
+def test_means_are_over_the_pixels_of_each_id(height, width, count, seed):
+    rng = np.random.default_rng(seed)
+    label, values = rng.integers(0, count, (height, width)), rng.random((height, width), np.float32)
+    runs = find_runs(label)
+    expected = [values[label == value].mean(dtype=np.float64) for value in runs.ids]
+    np.testing.assert_allclose(runs.means(values), expected, rtol=1e-12)
+
+
 def test_ids_appear_row_by_row():
     runs = find_runs(np.array([[7, 7, 3], [5, 3, 1]]))
     np.testing.assert_array_equal(runs.ids[runs.order_of_appearance()], [7, 3, 5, 1])
