@@ -22,7 +22,7 @@ ARROWS = {
     "runs": set(),
     "segments": {"labels", "runs"},
     "data": {"labels", "progress", "runs", "segments"},
-    "metrics": {"labels", "segments"},
+    "metrics": {"labels", "runs", "segments"},
     "visualization": {"labels", "segments"},
     "contact_sheet": {"labels", "visualization"},
     "results": {"labels", "segments", "visualization", "data"},

@@ -38,6 +38,7 @@ COMPONENTS = {
     ),
     "c07_axial": r".*",
     "c07_misc_layers": r".*",
+    "c05_instance_ap": r"(city|coco)/scores2d/.*",
     "c05_pq_miou": r"(hand|cityscapes_small_11imgs_one_empty|coco)/?.*",
 }
 
