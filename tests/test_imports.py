@@ -37,7 +37,9 @@ ARROWS = {
         *("backbones", "data", "decoders", "hub.preset_folder", "hub.registry", "labels", "layers", "losses"),
         *("ops", "postprocessing", "progress", "results"),
     },
-    "evaluation": {"data", "labels", "metrics", "progress", "results", "segments"},
+    "evaluation": {
+        *("data", "labels", "metrics", "progress", "results", "segments", "version", "visualization"),
+    },
 }  # fmt: skip
 NUMPY_ONLY = [
     *("labels", "progress", "segments", "runs", "data", "metrics", "results", "visualization"),
