@@ -101,6 +101,18 @@ def format_number(value: float | None, style: str) -> str:
     return format(factor * value, form)
 
 
+def number_and_unit(key: str, value: float | None) -> tuple[str, str]:
+    """A number of the results as text, and its unit, which is empty where there is no number.
+
+    Example:
+    ```python
+    number_and_unit("pq", 0.6128)  # ("61.3", "%")
+    ```
+    """
+    name = name_number(key)
+    return format_number(value, name.style), "" if is_missing(value) else name.unit
+
+
 def is_missing(value: float | None) -> bool:
     """Whether there is no number: NaN or `None`."""
     return value is None or math.isnan(value)

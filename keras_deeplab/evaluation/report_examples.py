@@ -13,7 +13,7 @@ from keras_deeplab.data.resize_rules import fit_size
 from keras_deeplab.data.writers import encode_image
 from keras_deeplab.evaluation.error_picture import draw_errors, find_errors
 from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number, name_number
+from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
 from keras_deeplab.evaluation.report_parts import class_label, section
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.results import Segmentation
@@ -34,8 +34,11 @@ def example_section(examples: Iterable[dict], label_space: LabelSpace) -> Markup
     """
     rows, classes = [], set()
     for example in examples:
-        maps = _read_maps(example, label_space)
-        rows.append(_example(example, *maps, label_space))
+        try:
+            maps = _read_maps(example, label_space)
+            rows.append(_example(example, *maps, label_space))
+        except ValueError as error:
+            raise ValueError(f"Example {example.get('name')!r}: {error}") from error
         classes.update(np.unique(np.stack(maps) // label_space.label_divisor).tolist())
     if not rows:
         return None
@@ -59,15 +62,14 @@ def _read_maps(example, label_space):
     if missing:
         raise ValueError(f"An example must have {_FIELDS}. Missing: {', '.join(missing)}")
     image, prediction = example["image"], example["prediction"]
-    try:
-        truth = Segmentation(example["truth"], label_space, image=image)
-        if isinstance(prediction, Segmentation):
-            prediction = _panoptic_map(prediction)
-        prediction = Segmentation(prediction, label_space, image=image)
-        for key, value in (("truth", truth), ("prediction", prediction)):
-            check_classes(key, np.unique(value.semantic), label_space)
-    except ValueError as error:
-        raise ValueError(f"Example {example['name']!r}: {error}") from error
+    truth = Segmentation(example["truth"], label_space, image=image)
+    if isinstance(prediction, Segmentation):
+        prediction = _panoptic_map(prediction)
+    prediction = Segmentation(prediction, label_space, image=image)
+    if truth.panoptic.size == 0:
+        raise ValueError(f"The image has no pixels: its shape is {np.shape(image)}.")
+    for key, value in (("truth", truth), ("prediction", prediction)):
+        check_classes(key, np.unique(value.semantic), label_space)
     return truth.panoptic, prediction.panoptic
 
 
@@ -89,8 +91,8 @@ def _example(example, truth, prediction, label_space):
             draw_errors(image, truth, prediction, label_space), size
         ),
     }
-    metric = name_number(example["metric"])
-    score = f"{metric.short} {format_number(example['score'], metric.style)} {metric.unit}".rstrip()
+    metric = example["metric"]
+    score = " ".join([name_number(metric).short, *number_and_unit(metric, example["score"])]).rstrip()
     return element(
         "article",
         element("h3", element("span", name, class_="name"), element("span", score, class_="score")),
@@ -101,8 +103,9 @@ def _example(example, truth, prediction, label_space):
 def _describe_errors(truth, prediction, label_space):
     labelled = np.count_nonzero(truth // label_space.label_divisor != label_space.ignore_label)
     wrong = np.count_nonzero(find_errors(truth, prediction, label_space))
-    share = format_number(wrong / labelled if labelled else None, "percent")
-    return f"Errors: {share} % of the labelled pixels"
+    if not labelled:
+        return "Errors: no pixel is labelled"
+    return f"Errors: {format_number(wrong / labelled, 'percent')} % of the labelled pixels"
 
 
 def _figure(caption, picture, name):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Number
 
 from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number, name_number
+from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
 from keras_deeplab.evaluation.report_parts import bar, class_label, scrolling_table, section
 from keras_deeplab.labels import LabelSpace
 
@@ -58,9 +58,8 @@ def _part(key, value):
 
 
 def _number_with_unit(key, value):
-    name = name_number(key)
-    unit = element("span", f" {name.unit}", class_="unit") if name.unit else None
-    return format_number(value, name.style), unit
+    number, unit = number_and_unit(key, value)
+    return number, element("span", f" {unit}", class_="unit") if unit else None
 
 
 def class_section(results: Mapping, label_space: LabelSpace) -> Markup | None:

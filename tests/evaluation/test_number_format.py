@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from keras_deeplab.evaluation.number_format import format_number, name_number
+from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,8 @@ def test_names_follow_the_longest_known_beginning(key, short, style):
 def test_rmse_log_is_no_length():
     assert name_number("rmse").unit == "m"
     assert name_number("rmse_log").unit == ""
+
+
+def test_a_missing_number_has_no_unit():
+    assert number_and_unit("pq", 0.5) == ("50.0", "%")
+    assert number_and_unit("pq", math.nan) == ("-", "")

@@ -16,6 +16,7 @@ from keras_deeplab.evaluation.error_picture import draw_errors
 from keras_deeplab.evaluation.report import write_report
 from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace
 from keras_deeplab.results import Segmentation
+from keras_deeplab.visualization import shade
 from tests import references
 
 COCO = LABEL_SPACES["coco_panoptic"]
@@ -240,10 +241,10 @@ def test_truth_that_is_all_void(tmp_path):
     nothing = {"images": 1, "pq": NAN, "miou": NAN, "confusion": np.zeros((3, 4), int).tolist()}
     truth = np.full((40, 80), PETS.void, np.int32)
     page = write(tmp_path, nothing, examples=[example(truth=truth, score=NAN)])
-    assert [text(p) for p in page.all(".//p[@class='value']")] == ["- %", "- %"]
+    assert [text(p) for p in page.all(".//p[@class='value']")] == ["-", "-"]
     assert page.find(".//section[@id='confusion']") is None
-    assert text(page.find(".//article/h3/span[@class='score']")) == "PQ - %"
-    assert text(page.all(".//figcaption")[3]) == "Errors: - % of the labelled pixels"
+    assert text(page.find(".//article/h3/span[@class='score']")) == "PQ -"
+    assert text(page.all(".//figcaption")[3]) == "Errors: no pixel is labelled"
 
 
 def test_nothing_at_all_is_a_page(tmp_path):
@@ -274,12 +275,12 @@ def test_examples_are_rows_of_pictures_in_the_given_order(tmp_path):
     captions = ["Image", "Truth", "Prediction", "Errors: 25.0 % of the labelled pixels"]
     assert [text(figure.find("figcaption")) for figure in figures] == captions
     assert [figure.find("img").get("alt") for figure in figures] == [f"{c} (worst)" for c in captions]
-    image, _, prediction, errors = map(decode, figures)
+    image, truth, prediction, errors = map(decode, figures)
     np.testing.assert_allclose(image, 120, atol=3)
     expected = draw_errors(smooth, example()["truth"], example()["prediction"], PETS)
     assert np.abs(errors.astype(int) - expected)[::8, ::8].mean() < 4
-    below = 0.45 * 120 + 0.55 * np.array(PETS.colors[0])
-    np.testing.assert_allclose(prediction[32, 16], below, atol=6)
+    for picture, color in ((truth, PETS.colors[0]), (prediction, shade(PETS.colors[2], 1))):
+        np.testing.assert_allclose(picture[10, 16], 0.45 * 120 + 0.55 * np.array(color), atol=6)
     assert [text(item) for item in page.all(".//ul[@class='legend']/li")] == ["floor", "cat", "dog"]
 
 
@@ -308,6 +309,12 @@ def test_predictions_may_be_segmentations(tmp_path):
     [
         ({"truth": np.zeros((4, 4), int)}, r"Example 'aachen': `image` must be uint8 of shape \(4, 4, 3\)"),
         ({"prediction": np.zeros((40, 80))}, "Example 'aachen': `panoptic` must hold integers"),
+        ({"truth": np.full((40, 80), -1)}, "Example 'aachen': .*must hold values from 0"),
+        (
+            {"image": np.zeros((0, 4, 3), np.uint8)}
+            | dict.fromkeys(("truth", "prediction"), np.zeros((0, 4), int)),
+            "Example 'aachen': The image has no pixels",
+        ),
         ({"prediction": np.full((40, 80), 77_000)}, "Example 'aachen': `prediction` holds the class 77"),
     ],
 )
@@ -317,7 +324,7 @@ def test_examples_that_do_not_fit(tmp_path, changes, message):
 
 
 def test_an_incomplete_example(tmp_path):
-    with pytest.raises(ValueError, match="Missing: image, score"):
+    with pytest.raises(ValueError, match=r"Example 'a': .* Missing: image, score"):
         write(tmp_path, {}, examples=[{"name": "a", "truth": 0, "prediction": 0, "metric": "pq"}])
 
 
