@@ -3,5 +3,11 @@
 from keras_deeplab.metrics.instance_ap import InstanceAP
 from keras_deeplab.metrics.iou import MeanIoU
 from keras_deeplab.metrics.panoptic_quality import PanopticQuality
+from keras_deeplab.metrics.video_panoptic_quality import VideoPanopticQuality
 
-__all__ = ["InstanceAP", "MeanIoU", "PanopticQuality"]
+__all__ = [
+    "InstanceAP",
+    "MeanIoU",
+    "PanopticQuality",
+    "VideoPanopticQuality",
+]
