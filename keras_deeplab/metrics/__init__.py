@@ -1,11 +1,13 @@
 """Metrics in plain numpy. Each has `update`, `merge`, `result` and `reset`."""
 
+from keras_deeplab.metrics.depth_aware_video import DepthAwareVPQ
 from keras_deeplab.metrics.instance_ap import InstanceAP
 from keras_deeplab.metrics.iou import MeanIoU
 from keras_deeplab.metrics.panoptic_quality import PanopticQuality
 from keras_deeplab.metrics.video_panoptic_quality import VideoPanopticQuality
 
 __all__ = [
+    "DepthAwareVPQ",
     "InstanceAP",
     "MeanIoU",
     "PanopticQuality",
