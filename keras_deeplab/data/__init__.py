@@ -18,6 +18,7 @@ _MODULES = {
     "MotChallengeStep": "step",
     "PanopticCopyPaste": "copy_paste",
     "Pipeline": "pipeline",
+    "PredictionWriter": "writers",
     "RandomScaleCrop": "transforms",
     "ResizeToFit": "transforms",
     "SemKittiDvps": "dvps",

@@ -1,9 +1,8 @@
-"""Writes label maps in the official formats of the COCO and Cityscapes evaluation scripts."""
+"""Codes label maps as official files have them, and writes predictions for evaluation scripts and servers."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import pathlib
 import uuid
@@ -11,6 +10,7 @@ import uuid
 import numpy as np
 from PIL import Image
 
+from keras_deeplab.data.prediction_writers.layouts import natural_layout, open_files
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.segments import describe_segments, number_segments
 
@@ -168,19 +168,30 @@ def image_id(name: str) -> str | int:
 
 
 class PredictionWriter:
-    """Writes predictions as the COCO panoptic and the Cityscapes evaluation scripts read them.
+    """Writes predictions as a benchmark's evaluation scripts and test server read them.
 
-    `FOLDER/panoptic.json` with `FOLDER/panoptic/*.png` is a COCO panoptic result, for panopticapi's
-    `evaluation.py` and cityscapesscripts' `csEvalPanopticSemanticLabeling`. `FOLDER/semantic/*_labelIds.png`
-    holds category ids, for `csEvalPixelLevelSemanticLabeling` with `CITYSCAPES_RESULTS=FOLDER/semantic`.
-    Images that the folder already has are replaced, others stay.
+    | layout | files in the folder |
+    | --- | --- |
+    | `"cityscapes"` | `panoptic.json`, `panoptic/`, `semantic/*_labelIds.png`, `instance/` |
+    | `"coco"` | `panoptic.json`, `panoptic/`, `semantic/` with any label space's category ids |
+    | `"ade20k"` | `panoptic.json`, `panoptic/`, `semantic/` with 1 to 150, and 0 for none of them |
+    | `"kitti_step"`, `"motchallenge_step"` | `<sequence>/<frame>.png` |
+    | `"cityscapes_dvps"` | `panoptic/*_leftImg8bit.png`, `depth/*_leftImg8bit.png` |
+    | `"semkitti_dvps"` | `panoptic/*_cat.png` and `*_ins.png`, `depth/*_depth.png` |
+
+    Classes are found by name, so that the label space may order them in another way. Images that the folder
+    already has are replaced, others stay. Every file is written whole or not at all; the JSON follows on
+    `close`, and when a run was interrupted before that, the next one completes it.
 
     Args:
         folder: path of the folder, made when missing.
-        label_space: `LabelSpace`.
+        label_space: `LabelSpace` of the predictions, or what `LabelSpace.create` takes.
+        layout: str, see above. `"auto"` takes `"cityscapes"` or `"ade20k"` for their label spaces, else
+            `"coco"`.
 
     Raises:
-        ValueError: when the folder holds predictions of other categories.
+        ValueError: for an unknown layout, for classes that the layout does not have, and when the folder
+            holds predictions of other categories.
 
     Example:
     ```python
@@ -190,64 +201,44 @@ class PredictionWriter:
     ```
     """
 
-    def __init__(self, folder: str | os.PathLike, label_space: LabelSpace):
+    def __init__(self, folder: str | os.PathLike, label_space: LabelSpace | str, layout: str = "auto"):
         self.folder = pathlib.Path(folder)
-        self.label_space = label_space
-        self._categories = coco_categories(label_space)
-        self._images = {}
-        self._annotations = {}
-        if self._json.exists():
-            content = json.loads(self._json.read_bytes())
-            if content["categories"] != self._categories:
-                raise ValueError(
-                    f"{self._json} holds predictions of other categories. Choose another folder."
-                )
-            self._images = {image["id"]: image for image in content["images"]}
-            self._annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+        self.label_space = LabelSpace.create(label_space)
+        self.layout = natural_layout(self.label_space) if layout == "auto" else layout
+        self._files = open_files(self.folder, self.label_space, self.layout)
 
-    @property
-    def _json(self):
-        return self.folder / "panoptic.json"
-
-    def write(self, segmentation, name: str | None = None) -> None:
-        """Writes the pictures of one image; the JSON file follows on `close`.
+    def write(
+        self,
+        segmentation,
+        name: str | None = None,
+        sequence: str | int | None = None,
+        frame: int | None = None,
+    ) -> None:
+        """Writes the files of one image; the JSON follows on `close`.
 
         Args:
-            segmentation: `Segmentation`. Without a panoptic map only the semantic picture is written.
+            segmentation: `Segmentation`. Without a panoptic map only the semantic picture is written, in
+                layouts that have one.
             name: str. Name of the image; `segmentation.name` when `None`.
+            sequence: str or int. Name or number of the video, in layouts for videos; from `name` when `None`:
+                `"0002/000005"` is frame 5 of `"0002"`, and so is `"0002_000005_munster"`.
+            frame: int. Number of the frame in its video.
 
         Raises:
-            ValueError: when there is no name.
+            ValueError: when the name is missing, when the layout needs a frame, depth or a panoptic map that
+                is not there, or has no room for so many instances; the message names the image.
         """
         name = name or segmentation.name
-        if not name:
-            raise ValueError("An image needs a name to be written. Pass `name`.")
-        stem, number = image_stem(name), image_id(name)
-        labels = encode_categories(segmentation.semantic, self.label_space)
-        write_file(self.folder / "semantic" / f"{stem}_labelIds.png", encode_image(labels))
-        if segmentation.panoptic is None:
-            return
-        picture, segments_info = encode_coco(segmentation.panoptic, self.label_space)
-        file_name = f"{stem}_panoptic.png"
-        write_file(self.folder / "panoptic" / file_name, encode_image(picture))
-        height, width = segmentation.panoptic.shape
-        self._images[number] = {"id": number, "file_name": f"{stem}.png", "height": height, "width": width}
-        self._annotations[number] = {
-            "image_id": number,
-            "file_name": file_name,
-            "segments_info": segments_info,
-        }
+        try:
+            self._files.write(segmentation, name, sequence, frame)
+        except ValueError as error:
+            if name is None:
+                raise
+            raise ValueError(f"Prediction {name!r}: {error}") from error
 
     def close(self) -> None:
-        """Writes the JSON file that describes all panoptic pictures."""
-        if not self._annotations:
-            return
-        content = {
-            "images": list(self._images.values()),
-            "annotations": list(self._annotations.values()),
-            "categories": self._categories,
-        }
-        write_file(self._json, json.dumps(content).encode())
+        """Writes the JSON file that describes all panoptic pictures, in layouts that have one."""
+        self._files.close()
 
     def __enter__(self) -> PredictionWriter:
         return self

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from keras_deeplab.data.layout_writers.cityscapes_classes import cityscapes_classes, classes_and_instances
+from keras_deeplab.data.class_translation import ClassTranslation, check_instances
 from keras_deeplab.data.layout_writers.sequences import sequence_number
 from keras_deeplab.data.writers import coco_categories, encode_categories, encode_image
 from keras_deeplab.labels import CITYSCAPES
@@ -24,8 +24,7 @@ class CityscapesWriter:
     def __init__(self, files, split, label_space):
         self.files = files
         self.split = split
-        self.label_space = label_space
-        self.class_ids = cityscapes_classes(label_space)
+        self.translation = ClassTranslation(label_space, CITYSCAPES)
         self.sequences = {}
         self.images, self.annotations = [], []
 
@@ -36,7 +35,8 @@ class CityscapesWriter:
             self.files.write(f"leftImg8bit/{place}_leftImg8bit.png", encode_image(sample["image"]))
         if "panoptic" not in sample:
             return
-        classes, instances = classes_and_instances(sample["panoptic"], self.label_space, self.class_ids)
+        classes, instances = self.translation.classes_and_instances(sample["panoptic"])
+        check_instances(instances, CITYSCAPES.label_divisor - 1)
         ids = _instance_ids(classes, instances)
         labels = encode_categories(classes, CITYSCAPES)
         self.files.write(f"gtFine/{place}_gtFine_instanceIds.png", encode_image(ids))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from keras_deeplab.data.layout_writers.cityscapes_classes import cityscapes_classes, classes_and_instances
+from keras_deeplab.data.class_translation import ClassTranslation, check_instances
+from keras_deeplab.data.layout_writers.pictures import encode_step
 from keras_deeplab.data.layout_writers.sequences import check_video, sequence_number
 from keras_deeplab.data.writers import encode_image
-from keras_deeplab.labels import CITYSCAPES
+from keras_deeplab.labels import LABEL_SPACES
 
-_COUNTED = [CITYSCAPES.classes.index(name) for name in ("person", "car")]
+# Of its classes, persons and cars are things.
+_LABEL_SPACE = LABEL_SPACES["kitti_step"]
 
 
 class KittiStepWriter:
@@ -18,8 +18,7 @@ class KittiStepWriter:
     def __init__(self, files, split, label_space):
         self.files = files
         self.split = split
-        self.label_space = label_space
-        self.class_ids = cityscapes_classes(label_space)
+        self.translation = ClassTranslation(label_space, _LABEL_SPACE)
         self.sequences = {}
 
     def write(self, index, sample):
@@ -28,10 +27,9 @@ class KittiStepWriter:
         if "image" in sample:
             self.files.write(f"images/{place}", encode_image(sample["image"]))
         if "panoptic" in sample:
-            classes, instances = classes_and_instances(sample["panoptic"], self.label_space, self.class_ids)
-            instances = np.where(np.isin(classes, _COUNTED), instances, 0)
-            picture = np.stack([classes, instances >> 8, instances & 255], axis=-1).astype(np.uint8)
-            self.files.write(f"panoptic_maps/{place}", encode_image(picture))
+            classes, instances = self.translation.classes_and_instances(sample["panoptic"])
+            check_instances(instances, _LABEL_SPACE.label_divisor - 1)
+            self.files.write(f"panoptic_maps/{place}", encode_image(encode_step(classes, instances)))
 
     def close(self):
         pass
