@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_deeplab.data.layout_writers.write import LAYOUTS as WRITTEN_LAYOUTS
+from keras_deeplab.data.layouts import LAYOUTS
+from keras_deeplab.data.prediction_writers.layouts import PREDICTION_LAYOUTS
 from keras_deeplab.data.writers import (
     PredictionWriter,
     encode_categories,
@@ -121,3 +124,56 @@ def test_writer_refuses_a_folder_of_other_categories(tmp_path):
         writer.write(Segmentation(np.zeros((2, 3), int), CITYSCAPES), "a")
     with pytest.raises(ValueError, match="other categories"):
         PredictionWriter(tmp_path, LabelSpace("pets", ("cat",)))
+
+
+@pytest.mark.parametrize(
+    ("space", "layout"),
+    [
+        (CITYSCAPES, "cityscapes"),
+        (LABEL_SPACES["ade20k_panoptic"], "ade20k"),
+        ("coco_panoptic", "coco"),
+        ("kitti_step", "coco"),  # the ids of whose classes are not those of Cityscapes
+        (LabelSpace("pets", ("cat",)), "coco"),
+    ],
+)
+def test_the_label_space_gives_the_layout(tmp_path, space, layout):
+    assert PredictionWriter(tmp_path, space).layout == layout
+
+
+def test_names_of_layouts_are_those_of_datasets():
+    assert set(LAYOUTS) - set(PREDICTION_LAYOUTS) == {"waymo"}
+    assert set(PREDICTION_LAYOUTS) <= set(LAYOUTS)
+    assert set(WRITTEN_LAYOUTS) <= set(PREDICTION_LAYOUTS)
+
+
+def test_unknown_layouts_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'auto' or one of cityscapes, coco, .*Received: layout='kitti'"):
+        PredictionWriter(tmp_path, CITYSCAPES, "kitti")
+
+
+@pytest.mark.parametrize("layout", [name for name in PREDICTION_LAYOUTS if name != "coco"])
+def test_layouts_name_the_classes_that_they_lack(tmp_path, layout):
+    with pytest.raises(ValueError, match=r"'pets' has others: cat, dog. Write it in the layout 'coco'"):
+        PredictionWriter(tmp_path, LabelSpace("pets", ("cat", "dog")), layout)
+
+
+@pytest.mark.parametrize("layout", PREDICTION_LAYOUTS)
+def test_maps_of_other_classes_are_refused(tmp_path, layout):
+    space = LABEL_SPACES[PREDICTION_LAYOUTS[layout].label_space or "cityscapes"]
+    wrong = Segmentation(np.array([[200 * space.label_divisor]]), space, depth=np.ones((1, 1)))
+    with (
+        PredictionWriter(tmp_path, space, layout) as writer,
+        pytest.raises(ValueError, match=r"Prediction '000000_000000': .* class 200"),
+    ):
+        writer.write(wrong, "000000_000000")
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("layout", ["cityscapes", "coco", "ade20k"])
+def test_images_need_a_name(tmp_path, layout):
+    space = LABEL_SPACES[PREDICTION_LAYOUTS[layout].label_space or "cityscapes"]
+    with (
+        PredictionWriter(tmp_path, space, layout) as writer,
+        pytest.raises(ValueError, match="needs a name"),
+    ):
+        writer.write(Segmentation(np.array([[space.void]]), space))

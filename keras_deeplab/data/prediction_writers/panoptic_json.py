@@ -89,7 +89,7 @@ class PanopticJson:
 
     def _take(self, path, categories, descriptions):
         """Remembers those descriptions whose PNG is there; the last one of an image counts."""
-        if categories != self._categories:
+        if descriptions and categories != self._categories:
             raise ValueError(f"{path} holds predictions of other categories. Choose another folder.")
         for description in descriptions:
             annotation = description["annotation"]
