@@ -1,6 +1,7 @@
 """The documentation's code, links and pictures."""
 
 import inspect
+import os
 import pathlib
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 from keras_deeplab import data
 from keras_deeplab.data.images import read_image
+from keras_deeplab.data.prediction_writers.layouts import PREDICTION_LAYOUTS
 from keras_deeplab.data.synthetic import demo_street
 from keras_deeplab.labels import LABEL_SPACES
 
@@ -39,6 +41,27 @@ def test_the_guide_to_label_spaces_runs_as_written():
     np.testing.assert_array_equal(names["classes"], [[10, 13], [0, 13]])
     np.testing.assert_array_equal(names["instances"], [[0, 1], [0, 2]])
     assert names["space"].void == 255_000
+
+
+def test_the_guide_to_submissions_runs_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in code_blocks(ROOT / "docs" / "submissions.md"):
+        exec(block, names)
+    assert names["again"].names == ["0002/000000", "0002/000001"]
+    written = {
+        "predictions/panoptic": 3,
+        "predictions/instance/masks": 3,
+        "dvps/panoptic": 2,
+        "dvps/depth": 2,
+    }
+    assert {folder: len(os.listdir(folder)) for folder in written} == written
+
+
+def test_the_guide_to_submissions_has_all_layouts():
+    page = (ROOT / "docs" / "submissions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(.*)\]\(#\w+\) \|", page, re.MULTILINE)
+    assert re.findall(r'"(\w+)"', ", ".join(rows)) == list(PREDICTION_LAYOUTS)
 
 
 def test_the_table_of_label_spaces_is_that_of_the_code():
