@@ -26,6 +26,7 @@ def evaluate(
     batch_size: int = 1,
     convention: Literal["deeplab2", "official"] = "deeplab2",
     save_to: str | os.PathLike | None = None,
+    layout: str = "auto",
     resume: str | os.PathLike | None = None,
     processes: int = 0,
     progress: bool = True,
@@ -46,8 +47,8 @@ def evaluate(
         batch_size: int. Images that the model takes at once.
         convention: how segments that are crowd or void count, `"deeplab2"` or `"official"`, see
             `metrics.PanopticQuality`.
-        save_to: path of a folder for the predictions in the official formats, see
-            `data.writers.PredictionWriter`. Not written when `None`.
+        save_to: path of a folder for the predictions, see `data.PredictionWriter`. Not written when `None`.
+        layout: str. The benchmark whose scripts are to read the predictions, as for `data.PredictionWriter`.
         resume: path of a file that remembers what was counted. An evaluation that was interrupted goes on
             where it stood when it is started again with the same path. Nothing is remembered when `None`.
         processes: int. Processes that count while the model goes on; 0 counts in this one.
@@ -84,18 +85,15 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         store = None
         if resume is not None:
-            settings = {
-                "metrics": metrics,
-                "convention": convention,
-                "save_to": save_to and os.fspath(save_to),
-            }
+            settings = {"metrics": metrics, "convention": convention, "layout": layout}
+            settings["save_to"] = save_to and os.fspath(save_to)
             identity = identify(model, reader) | settings | segment_options
             store = stack.enter_context(CountStore(resume, identity))
         finished = store.finished if store else frozenset()
         pending = [index for index in range(len(reader)) if index not in finished]
         segmented = _segment(model, reader, pending, batch_size, segment_options)
         if save_to is not None:
-            writer = stack.enter_context(PredictionWriter(save_to, label_space))
+            writer = stack.enter_context(PredictionWriter(save_to, label_space, layout))
             segmented = _write(segmented, writer)
 
         first = next(segmented, None)
@@ -136,7 +134,7 @@ def _images(reader, indices, waiting):
 
 def _write(segmented, writer):
     for index, sample, segmentation in segmented:
-        writer.write(segmentation, sample["name"])
+        writer.write(segmentation, sample["name"], sample.get("sequence"), sample.get("frame"))
         yield index, sample, segmentation
 
 

@@ -27,10 +27,10 @@ class Measure(NamedTuple):
 
 
 class Input(NamedTuple):
-    """What a metric looks at: where it comes from, and what to say where it is missing."""
+    """What a metric looks at: where it comes from, and what to say where it is missing and must not be."""
 
     find: Callable[[Mapping, Segmentation, LabelSpace], object]
-    missing: str
+    missing: str | None
 
 
 _MAPS = ("true_panoptic", "panoptic")
@@ -40,6 +40,9 @@ _FRAME = ("sequence", "frame")
 MEASURES = {
     "pq": Measure(kinds.PanopticQuality, _MAPS),
     "miou": Measure(lambda space, _: kinds.MeanIoU(space), ("true_semantic", "semantic")),
+    "ap": Measure(lambda space, _: kinds.InstanceAP(space), (*_MAPS, "score")),
+    "vpq": Measure(lambda space, kind: kinds.VideoPanopticQuality(space, convention=kind), (*_MAPS, *_FRAME)),
+    "dvpq": Measure(lambda space, _: kinds.DepthAwareVPQ(space), (*_MAPS, *_DEPTHS, *_FRAME)),
 }
 PER_IMAGE = ("pq", "miou")
 
@@ -60,7 +63,7 @@ _INPUTS = {
     "frame": Input(lambda sample, *_: sample.get("frame"), _NO_VIDEO),
     "panoptic": Input(lambda _, found, *__: found.panoptic, "there are no panoptic maps of it"),
     "semantic": Input(lambda _, found, *__: found.semantic, "there are no semantic maps of it"),
-    "score": Input(lambda _, found, *__: found.score, "there are no scores of it"),
+    "score": Input(lambda _, found, *__: found.score, None),
     "depth": Input(lambda _, found, *__: found.depth, "there is no predicted depth of it"),
 }
 
@@ -100,8 +103,9 @@ class Tally:
             for name in MEASURES[metric].inputs:
                 if name not in inputs:
                     inputs[name] = _INPUTS[name].find(sample, segmentation, self.label_space)
-                if inputs[name] is None:
-                    raise ValueError(f'the metric "{metric}" cannot be measured: {_INPUTS[name].missing}.')
+                missing = _INPUTS[name].missing
+                if inputs[name] is None and missing:
+                    raise ValueError(f'the metric "{metric}" cannot be measured: {missing}.')
         return inputs
 
     def count(self, inputs: Mapping) -> dict[str, dict[str, np.ndarray]]:

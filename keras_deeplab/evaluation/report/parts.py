@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number, is_missing
+from keras_deeplab.evaluation.report.markup import Markup, element
+from keras_deeplab.evaluation.report.number_format import format_number, is_missing
 from keras_deeplab.labels import LabelSpace
 
 

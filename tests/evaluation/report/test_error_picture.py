@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_deeplab.evaluation.error_picture import draw_errors, find_errors
+from keras_deeplab.evaluation.report.error_picture import draw_errors, find_errors
 from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES
 
 COCO = LABEL_SPACES["coco_panoptic"]

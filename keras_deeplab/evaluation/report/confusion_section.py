@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_deeplab.evaluation.confusion import (
+from keras_deeplab.evaluation.report.confusion import (
     class_shares,
     classes_to_show,
     largest_confusions,
     read_confusion,
 )
-from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number
-from keras_deeplab.evaluation.report_parts import bar, class_label, scrolling_table, section
+from keras_deeplab.evaluation.report.markup import Markup, element
+from keras_deeplab.evaluation.report.number_format import format_number
+from keras_deeplab.evaluation.report.parts import bar, class_label, scrolling_table, section
 from keras_deeplab.labels import LabelSpace
 
 _MOST_CLASSES = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_deeplab.evaluation.number_format import is_missing
+from keras_deeplab.evaluation.report.number_format import is_missing
 
 
 def choose_examples(per_image: Sequence[dict], count: int = 4, key: str = "pq") -> list[int]:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
+from keras_deeplab.evaluation.report.number_format import format_number, name_number, number_and_unit
 
 
 @pytest.mark.parametrize(

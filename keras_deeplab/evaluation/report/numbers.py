@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from numbers import Number
 
-from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
-from keras_deeplab.evaluation.report_parts import bar, class_label, scrolling_table, section
+from keras_deeplab.evaluation.report.markup import Markup, element
+from keras_deeplab.evaluation.report.number_format import format_number, name_number, number_and_unit
+from keras_deeplab.evaluation.report.parts import bar, class_label, scrolling_table, section
 from keras_deeplab.labels import LabelSpace
 
 # The numbers of each tile: the first one that the results have is the large one. A tile also shows the

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from keras_deeplab.evaluation.confusion import (
+from keras_deeplab.evaluation.report.confusion import (
     Confusion,
     class_shares,
     classes_to_show,

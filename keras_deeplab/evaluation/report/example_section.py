@@ -11,10 +11,10 @@ import numpy as np
 from keras_deeplab.data.resize import resize_nearest
 from keras_deeplab.data.resize_rules import fit_size
 from keras_deeplab.data.writers import encode_image
-from keras_deeplab.evaluation.error_picture import draw_errors, find_errors
-from keras_deeplab.evaluation.markup import Markup, element
-from keras_deeplab.evaluation.number_format import format_number, name_number, number_and_unit
-from keras_deeplab.evaluation.report_parts import class_label, section
+from keras_deeplab.evaluation.report.error_picture import draw_errors, find_errors
+from keras_deeplab.evaluation.report.markup import Markup, element
+from keras_deeplab.evaluation.report.number_format import format_number, name_number, number_and_unit
+from keras_deeplab.evaluation.report.parts import class_label, section
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.results import Segmentation
 from keras_deeplab.segments import check_classes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_deeplab.evaluation.examples import choose_examples
+from keras_deeplab.evaluation.report.examples import choose_examples
 
 SCORES = st.lists(st.one_of(st.floats(0, 1), st.just(math.nan), st.none()), max_size=30)
 

@@ -7,11 +7,11 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from keras_deeplab.data.writers import write_file
-from keras_deeplab.evaluation.markup import Markup, element, join
-from keras_deeplab.evaluation.number_format import format_number
-from keras_deeplab.evaluation.report_confusion import confusion_section
-from keras_deeplab.evaluation.report_examples import example_section
-from keras_deeplab.evaluation.report_numbers import all_numbers, class_section, headline, sequence_section
+from keras_deeplab.evaluation.report.confusion_section import confusion_section
+from keras_deeplab.evaluation.report.example_section import example_section
+from keras_deeplab.evaluation.report.markup import Markup, element, join
+from keras_deeplab.evaluation.report.number_format import format_number
+from keras_deeplab.evaluation.report.numbers import all_numbers, class_section, headline, sequence_section
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.version import __version__
 
@@ -74,7 +74,7 @@ def write_report(
 
 
 def _head(title):
-    style = pathlib.Path(__file__).with_name("report.css").read_text("utf-8")
+    style = pathlib.Path(__file__).with_name("page.css").read_text("utf-8")
     return element(
         "head",
         element("meta", charset="utf-8"),

@@ -3,7 +3,7 @@ import html
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_deeplab.evaluation.markup import Markup, element, join
+from keras_deeplab.evaluation.report.markup import Markup, element, join
 
 
 def test_text_is_escaped_and_markup_is_not():

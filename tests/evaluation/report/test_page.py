@@ -3,6 +3,7 @@ import html.parser
 import io
 import json
 import math
+import pathlib
 import re
 import xml.etree.ElementTree as ET
 
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from keras_deeplab.data import Cityscapes
-from keras_deeplab.evaluation import report
-from keras_deeplab.evaluation.error_picture import draw_errors
-from keras_deeplab.evaluation.report import write_report
+from keras_deeplab.evaluation.report import page
+from keras_deeplab.evaluation.report.error_picture import draw_errors
+from keras_deeplab.evaluation.report.page import write_report
 from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace
 from keras_deeplab.results import Segmentation
 from keras_deeplab.visualization import shade
@@ -415,7 +416,7 @@ def contrast(first, second):
 
 
 def test_text_stands_out_from_its_ground_in_light_and_dark():
-    style = (report.pathlib.Path(report.__file__).with_name("report.css")).read_text()
+    style = (pathlib.Path(page.__file__).with_name("page.css")).read_text()
     light, dark = (
         dict(re.findall(r"--([a-z-]+): (#\w{6}|\d+ \d+ \d+);", block))
         for block in re.findall(r":root {(.*?)}", style, re.S)
