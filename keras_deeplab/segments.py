@@ -36,16 +36,19 @@ def as_label_map(name: str, value, ndim: tuple[int, ...] = (2,)) -> np.ndarray:
     return array
 
 
-def count_pairs(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def count_pairs(
+    truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How many pixels have each pair of values in two maps of the same shape.
 
     Args:
         truth: integer array of any shape, values in 0..2**31-1.
         prediction: integer array of the same shape and range.
+        weights: optional float array of the same shape, how much each pixel counts.
 
     Returns:
         `(truth_values, prediction_values, pixels)`: three int64 arrays with one entry per pair that
-        occurs, sorted by the values.
+        occurs, sorted by the values. With `weights`, `pixels` is float64.
 
     Raises:
         ValueError: when a value is out of range.
@@ -56,14 +59,17 @@ def count_pairs(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, 
     ```
     """
     if truth.size == 0:
-        return (np.zeros(0, np.int64),) * 3
+        return (*(np.zeros(0, np.int64),) * 2, np.zeros(0, np.int64 if weights is None else np.float64))
     starts = _joint_run_starts(truth.ravel(), prediction.ravel())
-    lengths = np.diff(starts, append=truth.size)
+    if weights is None:
+        counted = np.diff(starts, append=truth.size)
+    else:
+        counted = np.add.reduceat(weights.ravel(), starts, dtype=np.float64)
     truth = _in_int32("truth", truth.ravel()[starts])
     prediction = _in_int32("prediction", prediction.ravel()[starts])
     pairs, pair_of_run = np.unique((truth << 32) | prediction, return_inverse=True)
-    pixels = np.bincount(pair_of_run, weights=lengths).astype(np.int64)
-    return pairs >> 32, pairs & 0xFFFFFFFF, pixels
+    pixels = np.bincount(pair_of_run, weights=counted)
+    return pairs >> 32, pairs & 0xFFFFFFFF, pixels if weights is not None else pixels.astype(np.int64)
 
 
 def describe_segments(

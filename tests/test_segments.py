@@ -24,9 +24,20 @@ def test_count_pairs_counts_pixels(truth, seed):
     assert counted == expected
 
 
+@given(maps, st.integers(0, 2**32 - 1))
+def test_count_pairs_adds_up_weights(truth, seed):
+    rng = np.random.default_rng(seed)
+    prediction, weights = rng.integers(0, 3, truth.shape), rng.random(truth.shape, np.float32)
+    true_values, predicted_values, pixels = count_pairs(truth, prediction, weights)
+    for true_value, predicted_value, counted in zip(true_values, predicted_values, pixels, strict=True):
+        here = (truth == true_value) & (prediction == predicted_value)
+        assert counted == pytest.approx(weights[here].sum(dtype=np.float64), rel=1e-12)
+
+
 def test_count_pairs_of_empty_maps():
     empty = np.zeros((0, 4), np.int32)
     assert [values.size for values in count_pairs(empty, empty)] == [0, 0, 0]
+    assert [values.size for values in count_pairs(empty, empty, weights=empty)] == [0, 0, 0]
 
 
 @given(st_numpy.arrays(np.int64, (5, 7), elements=st.sampled_from([0, 10, 11, 12, VOID])), st.booleans())
