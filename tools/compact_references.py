@@ -40,7 +40,8 @@ COMPONENTS = {
     "c07_misc_layers": r".*",
     "c05_instance_ap": r"(city|coco)/scores2d/.*",
     "c05_pq_miou": r"(hand|cityscapes_small_11imgs_one_empty|coco)/?.*",
-    "c05_video_depth": r"seq0/.*",
+    "c05_stq": r".*",
+    "c05_video_depth": r"seq0/.*|dstq_no_valid_depth",
 }
 
 GOLDENS = {
