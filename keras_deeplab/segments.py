@@ -5,6 +5,8 @@ Label maps are made of long runs of equal values, so that everything here counts
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from keras_deeplab.labels import LabelSpace
@@ -144,15 +146,35 @@ def number_segments(panoptic: np.ndarray, ids: list[int]) -> np.ndarray:
     return runs.paint(number, np.int64)
 
 
-def check_classes(name: str, classes: np.ndarray, label_space: LabelSpace) -> None:
-    """Raises a ValueError when a class is neither in the label space nor its `ignore_label`."""
-    unknown = classes[(classes >= label_space.num_classes) & (classes != label_space.ignore_label)]
+def check_classes(
+    name: str, classes: np.ndarray, label_space: LabelSpace, void_classes: Collection[int] = ()
+) -> None:
+    """Checks that the classes of a map are those of a label space.
+
+    Args:
+        name: str. What the map is called in the error.
+        classes: integer array of any shape; one entry per segment is enough.
+        label_space: `LabelSpace`.
+        void_classes: classes that are void, besides the label space's `ignore_label`.
+
+    Raises:
+        ValueError: when a class is neither in the label space nor void.
+
+    Example:
+    ```python
+    check_classes("panoptic", np.array([0, 13, 255]), CITYSCAPES)
+    ```
+    """
+    void = sorted({label_space.ignore_label, *void_classes})
+    unknown = classes[(classes < 0) | (classes >= label_space.num_classes)]
+    for value in void:
+        unknown = unknown[unknown != value]
     if unknown.size:
-        listed = ", ".join(map(str, np.unique(unknown)[:5]))
         raise ValueError(
-            f"`{name}` holds the class {listed}, but the label space {label_space.name!r} has the classes "
-            f"0 to {label_space.num_classes - 1} and {label_space.ignore_label} for void. Check that the map "
-            f"uses its training classes and its label_divisor {label_space.label_divisor}."
+            f"`{name}` holds the class {', '.join(map(str, np.unique(unknown)[:10]))}, but the label space "
+            f"{label_space.name!r} has the classes 0 to {label_space.num_classes - 1} and "
+            f"{', '.join(map(str, void))} for void. Check that it is the map's label space, with the same "
+            f"classes and label_divisor {label_space.label_divisor}."
         )
 
 

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from keras_deeplab.labels import LabelSpace
-from keras_deeplab.segments import as_label_map, count_pairs, describe_segments, number_segments
+from keras_deeplab.segments import (
+    as_label_map,
+    check_classes,
+    count_pairs,
+    describe_segments,
+    number_segments,
+)
 
 SPACE = LabelSpace("small", classes=("road", "car"), things=(1,), label_divisor=10, category_ids=(7, 26))
 VOID = SPACE.void
@@ -76,6 +84,27 @@ def test_every_instance_of_the_ignore_label_is_void():
 def test_a_class_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"`panoptic` holds the class 5, 7.*'small' has the classes 0 to 1"):
         describe_segments(np.array([[50, 71, 0]]), SPACE)
+
+
+@pytest.mark.parametrize(
+    ("classes", "void_classes", "message"),
+    [
+        ([[0, 1], [255, 1]], (), None),
+        ([], (), None),
+        ([0, 32, 255], (32,), None),
+        (
+            [5, 0, -1, 5],
+            (),
+            r"`truth` holds the class -1, 5, but .* 'small' has the classes 0 to 1 and 255",
+        ),
+        ([2], (32,), r"holds the class 2, .* 32, 255 for void\. Check .* label_divisor 10\."),
+        (list(range(2, 20)), (), "holds the class 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, but"),
+    ],
+)
+def test_classes_outside_of_the_label_space_are_named(classes, void_classes, message):
+    expectation = pytest.raises(ValueError, match=message) if message else contextlib.nullcontext()
+    with expectation:
+        check_classes("truth", np.array(classes, int), SPACE, void_classes)
 
 
 def test_number_segments():

@@ -13,6 +13,7 @@ from keras_deeplab.data.tf_example import decode_example, encode_example
 from keras_deeplab.data.writers import image_stem
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.runs import find_runs
+from keras_deeplab.segments import as_label_map, check_classes
 
 # What the fields of a frame begin with in samples, and its features in records.
 _FRAMES = {"": "image", "previous_": "prev_image", "next_": "next_image"}
@@ -229,10 +230,7 @@ def _encode_image(image, size, field, image_format):
 
 def _encode_label(ids, size, field, label_space, panoptic):
     _check_size(ids, size, field)
-    try:
-        ids = clean_panoptic(ids, label_space)
-    except ValueError as error:
-        raise ValueError(f"`{field}`: {error}") from None
+    ids = clean_panoptic(ids, label_space, field)
     if panoptic:
         return ids.astype("<i4").tobytes()
     classes = ids // label_space.label_divisor
@@ -253,12 +251,13 @@ def _check_size(array, size, field):
         raise ValueError(f"`{field}` has shape {np.shape(array)}, but the image is {_text_of(size)}.")
 
 
-def clean_panoptic(ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
+def clean_panoptic(ids: np.ndarray, label_space: LabelSpace, name: str = "panoptic") -> np.ndarray:
     """Checks the classes of a panoptic map, and sets the instance of stuff and void to 0.
 
     Args:
         ids: integer `[H, W]`, `class * label_divisor + instance`.
         label_space: `LabelSpace`.
+        name: str. What the map is called in errors.
 
     Returns:
         int32 `[H, W]`, a new array.
@@ -272,15 +271,9 @@ def clean_panoptic(ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
     clean_panoptic(np.array([[7001, 13001, 255003]]), CITYSCAPES)  # [[7000, 13001, 255000]]
     ```
     """
-    runs = find_runs(ids)
+    runs = find_runs(as_label_map(name, ids))
     classes, instances = np.divmod(runs.ids, label_space.label_divisor)
-    exists = (classes >= 0) & (classes < label_space.num_classes) | (classes == label_space.ignore_label)
-    if not exists.all():
-        unknown = np.unique(classes[~exists])
-        raise ValueError(
-            f"the label space {label_space.name!r} has no class {', '.join(map(str, unknown[:10]))} "
-            f"(panoptic value {runs.ids[~exists][0]}). Pass the label space that the labels were made with."
-        )
+    check_classes(name, classes, label_space)
     clean = classes * label_space.label_divisor + np.where(np.isin(classes, label_space.things), instances, 0)
     return runs.paint(clean, np.int32) if (clean != runs.ids).any() else ids.astype(np.int32)
 

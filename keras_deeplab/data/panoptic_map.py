@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.runs import find_runs
+from keras_deeplab.segments import check_classes
 
 
 def make_panoptic(
@@ -49,20 +50,10 @@ def make_panoptic(
     is_thing = np.isin(ids, label_space.things)
     if drop_stuff_instances:
         instances[~is_thing] = 0
-    _check_classes(ids[~is_void], label_space, void_classes)
+    check_classes("panoptic", ids, label_space, void_classes)
     _check_instances(ids[~is_void], instances[~is_void], is_thing[~is_void], label_space)
     values = np.where(is_void, label_space.void, ids * label_space.label_divisor + instances)
     return runs.paint(values, np.int32)
-
-
-def _check_classes(classes, label_space, void_classes):
-    unknown = np.unique(classes[(classes < 0) | (classes >= label_space.num_classes)])
-    if unknown.size:
-        void = ", ".join(map(str, sorted({label_space.ignore_label, *void_classes})))
-        raise ValueError(
-            f"unknown classes {', '.join(map(str, unknown[:10]))}. The label space {label_space.name!r} has "
-            f"the classes 0 to {label_space.num_classes - 1}, and {void} is void."
-        )
 
 
 def _check_instances(classes, instances, is_thing, label_space):

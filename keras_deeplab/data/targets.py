@@ -14,6 +14,7 @@ import numpy as np
 from keras_deeplab.data.centers import center_heatmap, offset_to_centers, rounded_centers
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.runs import Runs, find_runs
+from keras_deeplab.segments import check_classes
 
 
 def semantic_targets(
@@ -138,15 +139,8 @@ def find_segments(panoptic: np.ndarray, label_space: LabelSpace) -> Segments:
     """
     runs = find_runs(panoptic)
     classes, instances = np.divmod(runs.ids, label_space.label_divisor)
+    check_classes("panoptic", classes, label_space)
     is_void = classes == label_space.ignore_label
-    unknown = ~is_void & ((classes < 0) | (classes >= label_space.num_classes))
-    if unknown.any():
-        raise ValueError(
-            f"The panoptic map holds classes that label space {label_space.name!r} does not have: "
-            f"{', '.join(map(str, np.unique(classes[unknown])[:10]))}. It has classes 0 to "
-            f"{label_space.num_classes - 1} and ignore_label {label_space.ignore_label}; a pixel's value is "
-            f"class * {label_space.label_divisor} + instance."
-        )
     is_thing = np.isin(classes, label_space.things)
     return Segments(
         runs, classes, is_void, is_thing, is_thing & (instances == 0), ~is_void & (instances != 0)

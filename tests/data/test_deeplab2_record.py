@@ -149,11 +149,12 @@ def test_stuff_and_void_have_no_instances(space):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([[7000, 19000, 254001]], r"'cityscapes' has no class 19, 254 \(panoptic value 19000\)"),
-        ([[-1]], r"no class -1"),
-        ([[2**31 - 1]], "no class 2147483"),
-        ([[0.5]], "must be a non-empty integer array"),
-        ([0], "must be a non-empty integer array"),
+        ([[7000, 19000, 254001]], "`panoptic` holds the class 19, 254, .* label space 'cityscapes'"),
+        ([[-1]], r"holds the class -1,"),
+        ([[2**31 - 1]], "holds the class 2147483,"),
+        ([[0.5]], "`panoptic` must hold integers"),
+        ([0], r"`panoptic` must have the shape \[height, width\]"),
+        (np.zeros((0, 3), int), "must be a non-empty integer array"),
     ],
 )
 def test_unknown_classes_are_named(ids, message):
@@ -187,9 +188,9 @@ def test_unknown_classes_are_named(ids, message):
         ({LABEL: [png(IMAGE[..., 0])[:-5]]}, r"record 7, image/segmentation/class/encoded is truncated"),
         (
             {LABEL: [png(np.full((2, 3), 19, np.uint8))]},
-            r"record 7, image/segm.*'cityscapes' has no class 19",
+            "record 7, image/segm.*holds the class 19, .*'cityscapes'",
         ),
-        ({LABEL: [PANOPTIC.astype(">i4").tobytes()]}, r"record 7, image/segm.*'cityscapes' has no class"),
+        ({LABEL: [PANOPTIC.astype(">i4").tobytes()]}, "record 7, image/segm.*holds the class .*'cityscapes'"),
         ({f"next_{LABEL}": [b"12"]}, r"'next_image/segmentation/class/encoded' has 2 bytes"),
         ({"prev_image/encoded": [png(IMAGE[:1])]}, r"'prev_image/encoded' is 1x3"),
         ({"image/depth/encoded": [b"12"]}, r"record 7: 'image/depth/encoded' has 2 bytes"),
@@ -300,8 +301,8 @@ def test_jpeg_changes_little():
         ({"image": None}, r"An image must have shape .* Received: \(\)"),
         ({"image": np.zeros((2, 3, 5))}, "An image must have shape"),
         ({"panoptic": PANOPTIC[:1]}, r"`panoptic` has shape \(1, 3\), but the image is 2x3"),
-        ({"panoptic": PANOPTIC * 1.0}, "`panoptic`: A label map must be a non-empty integer array"),
-        ({"panoptic": PANOPTIC * 0 + 19000}, "`panoptic`: the label space 'cityscapes' has no class 19"),
+        ({"panoptic": PANOPTIC * 1.0}, "`panoptic` must hold integers"),
+        ({"panoptic": PANOPTIC * 0 + 19000}, "`panoptic` holds the class 19, .*'cityscapes'"),
         ({"depth": DEPTH[0]}, r"`depth` has shape \(3,\), but the image is 2x3"),
         ({"depth": -DEPTH}, "`depth` must be in metres"),
         ({"depth": DEPTH + np.nan}, "`depth` must be in metres"),

@@ -97,7 +97,7 @@ def test_names_must_begin_with_sequence_and_frame(tmp_path):
 @pytest.mark.parametrize(
     ("label", "problem"),
     [
-        (np.full((2, 4), 19000, np.uint16), "unknown classes 19"),
+        (np.full((2, 4), 19000, np.uint16), "holds the class 19,"),
         (np.zeros((2, 4), np.uint8), "must be a 16-bit grey or an RGB PNG"),
     ],
 )

@@ -108,13 +108,13 @@ def test_black_may_be_the_color_of_a_class(tmp_path):
 @pytest.mark.parametrize(
     ("values", "mask", "problem"),
     [
-        ("class", np.array([[0, 3, 99]], np.uint8), r"unknown classes 3, 99\."),
+        ("class", np.array([[0, 3, 99]], np.uint8), "`panoptic` holds the class 3, 99,"),
         ("class", np.array([[[1, 2, 3]]], np.uint8), "is in colours"),
         ("category", np.array([[10, 0, 31]], np.uint8), "holds 0, 31, which .*'harbour' does not know"),
-        ("panoptic", np.array([[3000]], np.uint16), r"unknown classes 3\."),
+        ("panoptic", np.array([[3000]], np.uint16), "`panoptic` holds the class 3,"),
         ("panoptic", np.array([[1001]], np.uint16), r"instances of 'quay' \(1\)"),
         ("panoptic", np.array([[1]], np.uint8), r"8-bit mask cannot hold class \* 1000"),
-        ("panoptic", np.array([[[1, 2, 3]]], np.uint8), r"unknown classes 197\."),
+        ("panoptic", np.array([[[1, 2, 3]]], np.uint8), "`panoptic` holds the class 197,"),
         ("color", np.array([[[1, 2, 3], [255, 0, 1]]], np.uint8), "holds #010203, #ff0001"),
     ],
 )
@@ -127,7 +127,7 @@ def test_unknown_values_are_named_with_their_file(tmp_path, values, mask, proble
 def test_negative_values_are_refused(tmp_path):
     folders = write(tmp_path, np.array([[-5]], np.int32), extension=".tif")
     for values in ("class", "panoptic"):
-        with pytest.raises(ValueError, match=r"a\.tif: unknown classes -"):
+        with pytest.raises(ValueError, match=r"a\.tif: `panoptic` holds the class -"):
             ImageFolder(*folders, SPACE, values=values)[0]
 
 

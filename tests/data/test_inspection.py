@@ -77,7 +77,7 @@ def test_unusable_samples_are_listed_in_order_and_not_counted():
         )
     )
     assert inspection.problems[0] == "a.png is truncated"
-    assert inspection.problems[1].startswith("Sample 'b': The panoptic map holds classes")
+    assert inspection.problems[1].startswith("Sample 'b': `panoptic` holds the class 42")
     assert inspection.problems[2] == "c.png cannot be read"
     assert (inspection.samples, inspection.labelled, inspection.pixels.sum()) == (4, 1, 1)
 

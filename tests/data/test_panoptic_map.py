@@ -36,7 +36,7 @@ def test_void_may_be_one_of_the_classes():
 @pytest.mark.parametrize(("classes", "listed"), [([19, 20, 255], "19, 20"), ([-1, 0, 0], "-1")])
 def test_unknown_classes_are_named(classes, listed):
     with pytest.raises(
-        ValueError, match=rf"unknown classes {listed}\..*'cityscapes'.*0 to 18, and 255 is void"
+        ValueError, match=rf"holds the class {listed}, .*'cityscapes'.*0 to 18 and 255 for void"
     ):
         make_panoptic(np.array([classes]), None, CITYSCAPES)
 

@@ -361,7 +361,7 @@ def test_samples_without_a_map_are_named():
 def test_unknown_classes_name_the_sample():
     maps = np.full((1, 4, 4), 42000)
     pipeline = Pipeline(ArrayReader(np.zeros((1, 4, 4, 3)), maps, CITYSCAPES, names=["street"]), (9, 9))
-    with pytest.raises(ValueError, match=r"Sample 'street': .*does not have: 42"):
+    with pytest.raises(ValueError, match=r"Sample 'street': .*holds the class 42,"):
         next(iter(pipeline))
 
 

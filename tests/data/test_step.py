@@ -121,7 +121,7 @@ def test_the_labels_of_another_dataset_are_noticed(tmp_path):
     [
         (np.zeros((2, 4), np.uint8), "must be an 8-bit RGB PNG"),
         (np.zeros((2, 4), np.uint16), "must be an 8-bit RGB PNG"),
-        (step_label(np.full((2, 4), 19), 0), "unknown classes 19"),
+        (step_label(np.full((2, 4), 19), 0), "holds the class 19,"),
         (step_label(np.full((2, 4), 13), 1000), "instance 1000"),
     ],
 )

@@ -147,7 +147,9 @@ def test_labels_without_an_image_are_named(tmp_path):
 @needs_pyarrow
 def test_wrong_labels_are_named(tmp_path):
     write_segment(tmp_path, label=np.array([[29000]], np.uint16))
-    with pytest.raises(ValueError, match=rf"{SEGMENT}/200_front of .*\.parquet: unknown classes 29"):
+    with pytest.raises(
+        ValueError, match=rf"200_front of .*{SEGMENT}\.parquet: `panoptic` holds the class 29,"
+    ):
         Waymo(tmp_path, images=False)[0]
     write_segment(tmp_path, segment="other", label=np.array([[0]], np.uint16))
     with pytest.raises(ValueError, match=r"200_front is 2x4, but its label map .*200_front is 1x1"):

@@ -250,6 +250,7 @@ def test_dvps_depth_beyond_16_bits_is_unknown(tmp_path):
         ({"depth": np.full((2, 4), np.nan)}, "`depth` must be at least 0"),
         ({"depth": np.full((2, 4), -1.0)}, "`depth` must be at least 0"),
         ({"panoptic": np.full((2, 4), 30_000)}, "class 30"),
+        ({"panoptic": np.full((2, 4), -1)}, "class -1"),
     ],
 )
 def test_samples_that_do_not_fit_are_named(tmp_path, changes, complaint):
