@@ -13,6 +13,7 @@ from keras_deeplab.data.images import decode_image, decode_label
 from keras_deeplab.data.panoptic_map import make_panoptic
 from keras_deeplab.data.parquet_rows import list_rows, read_row
 from keras_deeplab.labels import LABEL_SPACES, LabelSpace
+from keras_deeplab.runs import find_runs
 
 CAMERAS = {"front": 1, "front_left": 2, "front_right": 3, "side_left": 4, "side_right": 5}
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
@@ -34,9 +35,11 @@ class Waymo:
     laser scanners, and how many cameras see a pixel. Needs pyarrow: `pip install keras-deeplab[waymo]`.
 
     Samples are dicts of `"image"` uint8 `[H, W, 3]`, `"panoptic"` int32 `[H, W]`, `"camera"`, e.g.
-    `"front"`, `"sequence"`, `"frame"`, counted from 0 in the sequence, and `"name"`,
-    `"<segment>/<timestamp>_<camera>"`. An object has the same instance in all frames and cameras of its
-    sequence, which is the dataset's global id; stuff has instance 0.
+    `"front"`, `"sequence"`, one camera's view of a sequence, `"frame"`, counted from 0 among those that are
+    read of it, and `"name"`, `"<segment>/<timestamp in microseconds>_<camera>"`. Instances are the dataset's
+    global ids: an object has the same in all frames and cameras of its sequence, unless the dataset does not
+    track it (`is_tracked` is false, which is not read); then it has another one in every image. Stuff has
+    instance 0.
 
     Parquet files are read by row groups, so that reading in order is much faster than in random order. For
     training, write the files anew with small ones: `pyarrow.parquet.write_table(..., row_group_size=4)`.
@@ -52,8 +55,9 @@ class Waymo:
 
     Raises:
         ImportError: when pyarrow is not installed.
-        ValueError: when a folder is missing or empty, a file is damaged, or labels have no image; when a
-            sample is read, for damaged images, unknown classes or sizes that differ.
+        ValueError: when a folder is missing or empty, a file is damaged, an image is there twice, or labels
+            have no image; when a sample is read, for damaged images, unknown classes, sizes that differ, or a
+            file that was changed meanwhile.
 
     Source: Mei et al. 2022, "Waymo Open Dataset: Panoramic Video Panoptic Segmentation".
 
@@ -90,9 +94,9 @@ class Waymo:
             _check_images(self._keys, self._image_rows, self.root)
         self.cameras = [camera for _, _, camera in rows]
         self.names = [f"{segment}/{time}_{camera}" for segment, time, camera in rows]
-        # One camera's view is one video. Without labels, a segment is one sequence.
+        # One camera's view is one video. Without labels or their sequence's id, a segment is one sequence.
         self.sequences = [
-            f"{row.values.get(_SEQUENCE, segment)}_{camera}" for (segment, _, camera), row in rows.items()
+            f"{row.values.get(_SEQUENCE) or segment}_{camera}" for (segment, _, camera), row in rows.items()
         ]
         self.frames = _count_frames(self.sequences, [time for _, time, _ in rows])
 
@@ -155,8 +159,15 @@ class Waymo:
         for path in sorted(folder.glob("[!.]*.parquet")):
             for row in list_rows(path, [*_KEYS, *columns]):
                 segment, time, camera = (row.values[column] for column in _KEYS)
-                if camera in names:
-                    rows[segment, time, names[camera]] = row
+                if camera not in names:
+                    continue
+                key = segment, time, names[camera]
+                if key in rows:
+                    raise ValueError(
+                        f"{path} and {rows[key].path} hold the same: segment {segment}, time {time}, camera "
+                        f"{names[camera]}. Keep one of them."
+                    )
+                rows[key] = row
         hint = f"Folders in {self.root}: {', '.join(list_folders(self.root)) or 'none'}."
         return require_files(rows, kind, f"of these cameras in {folder}/*.parquet", hint)
 
@@ -173,15 +184,16 @@ def panoptic_from_waymo(
     Args:
         label: integer `[H, W]`, `class * divisor + local instance`.
         divisor: int. The label's divisor.
-        local_ids: the image's local instances.
-        global_ids: the sequence's instance for each of them.
+        local_ids: sequence of int, the image's local instances. Instances that are missing keep their own id.
+        global_ids: sequence of int, the sequence's instance for each of them, at least 0.
         label_space: `LabelSpace` with Waymo's classes.
 
     Returns:
         int32 `[H, W]`, `class * label_divisor + instance`, with the sequence's instances.
 
     Raises:
-        ValueError: for another shape, a divisor below 1, ids of different number, and as `make_panoptic`.
+        ValueError: for another shape, a divisor below 1, ids of different number, negative global ids, and as
+            `make_panoptic`.
 
     Example:
     ```python
@@ -193,10 +205,14 @@ def panoptic_from_waymo(
             "a label must be a grey PNG with a divisor above 0 and a global id for each local one. Received: "
             f"{describe(label)}, divisor {divisor}, {len(local_ids)} and {len(global_ids)} ids"
         )
-    classes, instances = np.divmod(label.astype(np.int64), divisor)
-    table = np.arange(max(divisor, *local_ids, 0) + 1)
-    table[list(local_ids)] = global_ids
-    return make_panoptic(classes, table[instances], label_space, drop_stuff_instances=True)
+    if min(global_ids, default=0) < 0:
+        raise ValueError(f"global ids must be at least 0. Received: {min(global_ids)}")
+    runs = find_runs(label)
+    classes, instances = np.divmod(runs.ids, divisor)
+    new_ids = dict(zip(local_ids, global_ids, strict=True))
+    instances = np.array([new_ids.get(instance, instance) for instance in instances.tolist()])
+    values = make_panoptic(classes[None], instances[None], label_space, drop_stuff_instances=True)
+    return runs.paint(values[0], np.int32)
 
 
 def _check_images(keys, image_rows, root):

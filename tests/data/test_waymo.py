@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from keras_deeplab.data.frame_pairs import FramePairs
-from keras_deeplab.data.parquet_rows import list_rows, read_row
 from keras_deeplab.data.waymo import Waymo, panoptic_from_waymo
 from tests.small_datasets import picture
 
@@ -34,7 +33,14 @@ def write_table(path, columns, row_group_size=4):
 
 
 def write_segment(
-    root, split="training", segment=SEGMENT, times=(100, 200, 300), cameras=(1, 4), labels=True, label=LABEL
+    root,
+    split="training",
+    segment=SEGMENT,
+    times=(100, 200, 300),
+    cameras=(1, 4),
+    labels=True,
+    label=LABEL,
+    sequence="15692902915025018598",
 ):
     """Every camera at every time has an image; the first time has no label."""
     keys = [(time, camera) for time in times for camera in cameras]
@@ -61,7 +67,7 @@ def write_segment(
         f"{mapping}.local_instance_ids": [[1, 2, 3]] * len(keys),
         f"{mapping}.global_instance_ids": [[70, 5, 1234]] * len(keys),
         f"{mapping}.is_tracked": [[True, True, False]] * len(keys),
-        f"{component}.sequence_id": ["15692902915025018598"] * len(keys),
+        f"{component}.sequence_id": [sequence] * len(keys),
         f"{component}.num_cameras_covered": [b""] * len(keys),
     }
     write_table(root / split / "camera_segmentation" / f"{segment}.parquet", columns)
@@ -129,6 +135,16 @@ def test_frames_are_counted_by_time(tmp_path):
 
 
 @needs_pyarrow
+@pytest.mark.parametrize("sequence", ["", None])
+def test_labels_of_no_sequence_belong_to_their_segment(tmp_path, sequence):
+    write_segment(tmp_path, sequence=sequence, cameras=(1,))
+    write_segment(tmp_path, segment="other", sequence=sequence, cameras=(1,))
+    reader = Waymo(tmp_path)
+    assert reader.sequences == [f"{SEGMENT}_front"] * 2 + ["other_front"] * 2
+    assert reader.frames == [0, 1, 0, 1]
+
+
+@needs_pyarrow
 def test_the_test_split_has_images_only(tmp_path):
     write_segment(tmp_path, "testing", labels=False)
     assert len(Waymo(tmp_path, "test", labels=None)) == 6
@@ -141,6 +157,15 @@ def test_labels_without_an_image_are_named(tmp_path):
     write_segment(tmp_path)
     write_segment(tmp_path, times=(100, 200), labels=False)  # the last image is gone
     with pytest.raises(ValueError, match=rf"2 of 4 labels have no image .*{SEGMENT}, time 300, camera front"):
+        Waymo(tmp_path)
+
+
+@needs_pyarrow
+def test_images_that_are_there_twice_are_named(tmp_path):
+    write_segment(tmp_path)
+    path = tmp_path / f"training/camera_image/{SEGMENT}.parquet"
+    path.with_name("small_row_groups.parquet").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=rf"small.* and .*{SEGMENT}\.parquet hold .* 100, camera front"):
         Waymo(tmp_path)
 
 
@@ -172,22 +197,6 @@ def test_files_without_the_columns_are_named(tmp_path):
         Waymo(tmp_path, labels=None)
 
 
-@needs_pyarrow
-def test_rows_are_found_in_their_group(tmp_path):
-    path = tmp_path / "a.parquet"
-    write_table(path, {"name": ["a", "b", "c"], "data": [b"1", b"2", b"3"]}, row_group_size=2)
-    rows = list(list_rows(path, ["name"]))
-    assert [(row.group, row.row, row.values) for row in rows] == [
-        (0, 0, {"name": "a"}),
-        (0, 1, {"name": "b"}),
-        (1, 0, {"name": "c"}),
-    ]
-    assert [read_row(row, ["data", "name"]) for row in rows[1:]] == [
-        {"data": b"2", "name": "b"},
-        {"data": b"3", "name": "c"},
-    ]
-
-
 def test_a_missing_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "training/camera_image/a.parquet"
     path.parent.mkdir(parents=True)
@@ -214,6 +223,17 @@ def test_instances_without_a_global_id_keep_their_own():
 
 def test_stuff_has_no_instances():
     np.testing.assert_array_equal(panoptic_from_waymo(np.array([[6001]]), 1000, [1], [7]), [[600000]])
+
+
+@pytest.mark.parametrize(("divisor", "local"), [(2**31 - 1, 5), (1000, 2**31 - 1), (1000, -1)])
+def test_the_size_of_ids_does_not_matter(divisor, local):
+    panoptic = panoptic_from_waymo(np.array([[5]]), divisor, [local], [7])
+    np.testing.assert_array_equal(panoptic, [[0]])  # class 0 is void
+
+
+def test_negative_global_ids_are_refused():
+    with pytest.raises(ValueError, match=r"global ids must be at least 0\. Received: -5"):
+        panoptic_from_waymo(LABEL, 1000, [1, 2], [7, -5])
 
 
 @pytest.mark.parametrize(
