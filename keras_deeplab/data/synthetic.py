@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from keras_deeplab.data.street.depth import inverse_depth
+from keras_deeplab.data.street.motion import FRAMES_PER_SECOND
 from keras_deeplab.data.street.photograph import take_picture
 from keras_deeplab.data.street.scene import Scene, build_scene, paint_scene
 from keras_deeplab.data.street.texture import anchored_texture
 from keras_deeplab.data.street.weather import load_weathers
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
 
-FRAMES_PER_SECOND = 10
 WEATHERS = tuple(load_weathers())
 _MOST_FRAMES = 300
 
@@ -24,7 +24,8 @@ class StreetScenes:
 
     Streets with buildings, trees, signs, parked and moving vehicles, pedestrians and cyclists are painted
     from far to near, so that nearer objects hide farther ones. A sample depends on the arguments and its
-    index alone: the same give the same scene on every machine, in any order and from any thread.
+    index alone: they give the same scene in any order, from any thread and in any process. Other versions of
+    NumPy or OpenCV may round grey levels, or even draw random numbers, in another way.
 
     Args:
         count: int. Number of scenes.
@@ -72,7 +73,7 @@ class StreetScenes:
     ):
         if count < 0:
             raise ValueError(f"`count` must be at least 0. Received: count={count}")
-        if len(image_size) != 2 or min(image_size) < 32:
+        if np.shape(image_size) != (2,) or min(image_size) < 32:
             raise ValueError(f"`image_size` must be (height, width), each >= 32. Received: {image_size!r}")
         if seed < 0:
             raise ValueError(f"`seed` must be at least 0. Received: seed={seed}")
@@ -99,7 +100,12 @@ class StreetScenes:
 
     def __repr__(self) -> str:
         frames = f", frames_per_sequence={self.frames_per_sequence}" if self._is_video else ""
-        return f"StreetScenes({self.count}, image_size={self.image_size}, seed={self.seed}{frames})"
+        depth = ", depth=True" if self.depth else ""
+        weather = f", weather={self.weather}" if self.weather != ("fair",) else ""
+        return (
+            f"StreetScenes({self.count}, image_size={self.image_size}, seed={self.seed}"
+            f"{frames}{depth}{weather})"
+        )
 
     def __getitem__(self, index: int) -> dict:
         number, frame = self._locate(index)

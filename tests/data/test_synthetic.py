@@ -114,6 +114,7 @@ def test_an_index_outside_of_the_sequence_is_refused(index):
     [
         ({"count": -1}, "count"),
         ({"count": 1, "image_size": (31, 64)}, "image_size"),
+        ({"count": 1, "image_size": 64}, "image_size"),
         ({"count": 1, "image_size": (64, 64, 3)}, "image_size"),
         ({"count": 1, "seed": -1}, "seed"),
         ({"count": 1, "frames_per_sequence": 0}, "frames_per_sequence"),
@@ -128,8 +129,12 @@ def test_malformed_arguments_are_named(arguments, named):
 
 
 def test_what_it_is_can_be_printed():
-    scenes = StreetScenes(4, SMALL, seed=2, frames_per_sequence=5)
-    assert repr(scenes) == "StreetScenes(4, image_size=(65, 129), seed=2, frames_per_sequence=5)"
+    assert repr(StreetScenes(4, SMALL, seed=2)) == "StreetScenes(4, image_size=(65, 129), seed=2)"
+    videos = StreetScenes(4, SMALL, seed=2, frames_per_sequence=5, depth=True, weather=["fog", "rain"])
+    assert repr(videos) == (
+        "StreetScenes(4, image_size=(65, 129), seed=2, frames_per_sequence=5, depth=True, "
+        "weather=('fog', 'rain'))"
+    )
 
 
 # Depth

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +20,15 @@ _ONE = 1 << _SUBPIXEL_BITS
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at `height` metres that looks along a road which may bend sideways."""
+    """A pinhole camera that looks along a road which may bend sideways.
+
+    Attributes:
+        focal: focal length in pixels.
+        horizon: the row of the horizon, which may lie between two rows.
+        center: the column that the camera looks to.
+        height: of the lens above the ground, in metres.
+        bend: how far to the right the road is after `z` metres, in metres per `z * z`.
+    """
 
     focal: float
     horizon: float
@@ -43,12 +52,19 @@ class Camera:
         scale = self.focal / points[:, 2]
         return np.stack([self.center + scale * points[:, 0], self.horizon - scale * points[:, 1]], 1)
 
+    def rays(self, image_size) -> tuple[np.ndarray, np.ndarray]:
+        """How far right, float32 `[W]`, and down, float32 `[H, 1]`, pixels look for each metre ahead."""
+        rows, columns = (np.arange(length, dtype=np.float32) for length in image_size)
+        right = (columns - np.float32(self.center)) / np.float32(self.focal)
+        down = (rows - np.float32(self.horizon)) / np.float32(self.focal)
+        return right, down[:, None]
+
 
 class _Primitive(NamedTuple):
     """One colour on one plane: a call of OpenCV.
 
     Attributes:
-        draw: function of `(target, pixels, number, size)`.
+        draw: function of `(target, pixels, number, size)`, which gives pixels of `target` the number.
         size: what `draw` has to know beside the points.
         count: number of points.
         region: index into the canvas's `classes`.
@@ -58,7 +74,7 @@ class _Primitive(NamedTuple):
         glow: whether it is a lamp.
     """
 
-    draw: object
+    draw: Callable
     size: object
     count: int
     region: int
@@ -81,7 +97,7 @@ class Canvas:
         image_size: `(height, width)` in pixels.
         camera: `Camera`.
         haze: `(red, green, blue)` that things fade into with the distance.
-        visibility: float. Metres after which a third of a thing's own colour is left.
+        visibility: float. Metres after which a third (1 / e) of a thing's own colour is left.
         side_light: brightness of the faces that look to the right, and to the left.
         lamps: bool. Whether lamps and windows are lit.
         shadow: how far shadows fall to the right and ahead, in metres a metre of height. `None`: no shadows.

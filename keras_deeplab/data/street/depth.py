@@ -19,17 +19,15 @@ def inverse_depth(painting: Painting) -> np.ndarray:
     Returns:
         float32 `[H, W]`, 1 / metres. Without meaning where the sky is, or nothing.
     """
-    camera, surfaces = painting.camera, painting.surfaces
+    surfaces = painting.surfaces
     right, down, constant, least, most = _planes(painting).astype(np.float32)
-    height, width = surfaces.shape
-    columns = (np.arange(width, dtype=np.float32) - np.float32(camera.center)) / np.float32(camera.focal)
-    rows = (np.arange(height, dtype=np.float32) - np.float32(camera.horizon)) / np.float32(camera.focal)
+    columns, rows = painting.camera.rays(surfaces.shape)
     # One array for all that is looked up: new memory costs more than the arithmetic.
     looked_up = np.empty(surfaces.shape, np.float32)
     inverse = np.take(right, surfaces, mode="clip")
     inverse *= columns
     np.take(down, surfaces, mode="clip", out=looked_up)
-    looked_up *= rows[:, None]
+    looked_up *= rows
     inverse += looked_up
     inverse += np.take(constant, surfaces, mode="clip", out=looked_up)
     np.maximum(inverse, np.take(least, surfaces, mode="clip", out=looked_up), out=inverse)

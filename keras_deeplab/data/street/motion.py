@@ -1,12 +1,14 @@
-"""How the camera and the traffic of a video move, so that nobody drives into anybody."""
+"""How the camera and the traffic of a video move, so that the camera drives into nobody."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+FRAMES_PER_SECOND = 10
 # The camera's lane reaches this far to either side (m).
 HALF_LANE = 1.9
 _LEAST_DISTANCE = 5.0
@@ -26,7 +28,7 @@ class Place(NamedTuple):
 
     x: float
     z: float
-    make: object
+    make: Callable
     arguments: tuple = ()
     velocity: tuple[float, float] = (0.0, 0.0)
     reach: tuple[float, float] = (-math.inf, math.inf)
@@ -89,7 +91,8 @@ def safe_speed(motion: Motion, places: list[Place]) -> float:
     speed = motion.speed
     if not speed:
         return speed
-    times = np.arange(0.1, motion.seconds + 0.05, 0.1)
+    step = 1 / FRAMES_PER_SECOND
+    times = np.arange(step, motion.seconds + step / 2, step)
     for place in places:
         if place.velocity[0] or abs(place.x) < HALF_LANE:
             x, z = place.at(times)

@@ -155,7 +155,7 @@ def _is_ground(canvas, painting):
 def _per_region(canvas, painting, function):
     """float32 (primitives), a function of the class of each primitive's region."""
     values = np.array([function(name) for name in canvas.classes], np.float32)
-    return values[[p.region for p in painting.primitives]]
+    return values[painting.region_numbers()]
 
 
 def _mirror(packed, is_ground, share):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Thing(NamedTuple):
     """A thing of a scene: its place, `draw(canvas, x, z)`, and its number among the instances or 0."""
 
     place: Place
-    draw: object
+    draw: Callable
     instance: int
 
 
@@ -46,10 +47,10 @@ class Scene(NamedTuple):
     camera: Camera
     speed: float
     air: dict
-    draw_sky: object
-    draw_skyline: object
-    draw_ground: object
-    draw_hood: object
+    draw_sky: Callable
+    draw_skyline: Callable
+    draw_ground: Callable
+    draw_hood: Callable | None
     end: float
     things: list[Thing]
     film: Film

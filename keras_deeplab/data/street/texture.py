@@ -49,10 +49,7 @@ def anchored_texture(inverse: np.ndarray, camera: Camera, driven: float) -> np.n
     Returns:
         float32 `[H, W]`, mean 0.
     """
-    height, width = inverse.shape
-    columns = (np.arange(width, dtype=np.float32) - np.float32(camera.center)) / np.float32(camera.focal)
-    rows = (np.arange(height, dtype=np.float32) - np.float32(camera.horizon)) / np.float32(camera.focal)
-    rows = rows[:, None]
+    columns, rows = camera.rays(inverse.shape)
     # A floating-point number's bits tell the power of two below it.
     depth = 1 / inverse
     power = (depth.view(np.int32) & np.int32(0x7F800000)).view(np.float32)

@@ -23,6 +23,15 @@ def test_the_camera_projects_as_a_pinhole():
     np.testing.assert_allclose(CAMERA.project([(2, 0, 10), (0, 1.4, 5)]), [[84, 44], [64, 30]])
 
 
+def test_rays_lead_back_to_what_is_projected():
+    columns, rows = CAMERA.rays(SIZE)
+    points = np.array([(2, 0.4, 10), (0, 1.4, 5)])
+    for (x, y), (right, above, ahead) in zip(CAMERA.project(points).astype(int), points, strict=True):
+        np.testing.assert_allclose(
+            (columns[x], rows[y, 0]), (right / ahead, (1.4 - above) / ahead), rtol=1e-6
+        )
+
+
 def test_the_road_bends_with_the_square_of_the_distance():
     camera = Camera(focal=100.0, horizon=30.0, center=64.0, bend=0.002)
     np.testing.assert_allclose(camera.project([(0, 1.4, 10), (0, 1.4, 20)]), [[66, 30], [68, 30]])
