@@ -47,7 +47,6 @@ class ClassTranslation:
             ValueError: for a class that the label space lacks.
         """
         runs = find_runs(semantic)
-        _check_sign("semantic", runs.ids)
         check_classes("semantic", runs.ids, self.label_space)
         return runs.paint(self._table[runs.ids], np.int32)
 
@@ -79,7 +78,6 @@ class ClassTranslation:
         return runs.paint(classes * self.target.label_divisor + instances, np.int32)
 
     def _split(self, ids):
-        _check_sign("panoptic", ids)
         classes, instances = np.divmod(ids, self.label_space.label_divisor)
         check_classes("panoptic", classes, self.label_space)
         return self._table[classes].astype(np.int64), instances
@@ -92,8 +90,3 @@ def check_instances(instances: np.ndarray, largest: int) -> None:
             f"the layout holds instances up to {largest}. Received: {instances.max()}. Number the objects of "
             "each class from 1."
         )
-
-
-def _check_sign(name, ids):
-    if ids[0] < 0:
-        raise ValueError(f"`{name}` must hold values of at least 0. Received: {ids[0]}")

@@ -41,7 +41,10 @@ MEASURES = {
     "pq": Measure(kinds.PanopticQuality, _MAPS),
     "miou": Measure(lambda space, _: kinds.MeanIoU(space), ("true_semantic", "semantic")),
     "ap": Measure(lambda space, _: kinds.InstanceAP(space), (*_MAPS, "score")),
+    "stq": Measure(lambda space, _: kinds.SegmentationAndTrackingQuality(space), (*_MAPS, "sequence")),
     "vpq": Measure(lambda space, kind: kinds.VideoPanopticQuality(space, convention=kind), (*_MAPS, *_FRAME)),
+    "depth": Measure(lambda *_: kinds.DepthMetrics(), _DEPTHS),
+    "dstq": Measure(lambda space, _: kinds.DepthAwareSTQ(space), (*_MAPS, *_DEPTHS, "sequence")),
     "dvpq": Measure(lambda space, _: kinds.DepthAwareVPQ(space), (*_MAPS, *_DEPTHS, *_FRAME)),
 }
 PER_IMAGE = ("pq", "miou")
