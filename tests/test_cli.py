@@ -1,4 +1,5 @@
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -242,8 +243,8 @@ def few_scenes(monkeypatch):
     from keras_deeplab.cli import arguments, evaluate
 
     scenes = StreetScenes(2, (64, 128))
-    monkeypatch.setattr(arguments, "open_dataset", lambda root, split: scenes)
-    monkeypatch.setattr(evaluate, "open_dataset", lambda root, split: scenes)
+    monkeypatch.setattr(arguments, "open_dataset", lambda root, split, images=True: scenes)
+    monkeypatch.setattr(evaluate, "open_dataset", lambda root, split, images=True: scenes)
     return scenes
 
 
@@ -271,6 +272,62 @@ def test_evaluate_prints_a_table_for_people(capsys):
 def test_evaluate_saves_predictions(tmp_path):
     assert main([*EVALUATE, "--save", "predictions", "--json"]) == 0
     assert any((tmp_path / "predictions").rglob("*.png"))
+
+
+@pytest.mark.usefixtures("few_scenes")
+def test_evaluate_writes_json_and_a_report(tmp_path, capsys):
+    assert main([*EVALUATE, "--output", "found", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads((tmp_path / "found" / "results.json").read_text()) == json.loads(output.out)
+    assert str(pathlib.Path("found", "report.html")) in output.err
+    report = (tmp_path / "found" / "report.html").read_text()
+    assert report.count("data:image/jpeg") == 8  # two images, each with truth, prediction and errors
+    assert "traffic sign" in report
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["report.html", "results.json"]
+
+
+def test_evaluate_goes_on_when_asked_to(few_scenes, tmp_path, monkeypatch, capsys):
+    class Tired(FakeModel):
+        segmented = 0
+
+        def _segment_one(self, image):
+            Tired.segmented += 1
+            if Tired.segmented == 2:
+                raise KeyboardInterrupt
+            return super()._segment_one(image)
+
+    monkeypatch.setitem(vars(keras_deeplab), "Segmenter", Tired)
+    assert main([*EVALUATE, "--metrics", "miou"]) == 1
+    assert (tmp_path / "outputs" / "evaluation.sqlite").exists()
+    assert main([*EVALUATE, "--metrics", "miou", "--resume"]) == 0
+    assert Tired.segmented == 3 + 2  # the second image again, and both for the report
+    results = json.loads((tmp_path / "outputs" / "results.json").read_text())
+    assert results["miou"] == keras_deeplab.evaluate(FakeModel(), few_scenes)["miou"]
+    capsys.readouterr()
+
+
+def test_evaluate_takes_predictions(few_scenes, tmp_path, capsys):
+    assert main([*EVALUATE, "--save", "mine", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    judged = ("--predictions", "mine", "--output", "again")
+    assert main(["evaluate", *judged, "--data", "synthetic", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == "mine"
+    for name in ("pq", "miou", "per_class", "per_image"):
+        assert result[name] == expected[name]
+    assert (tmp_path / "again" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--predictions", "nowhere"), "no predictions 'nowhere'"),
+        (("--predictions", "mine", "--flip"), "for presets, not for --predictions"),
+    ],
+)
+def test_evaluate_of_unusable_predictions_is_a_mistake(few_scenes, words, message, capsys):
+    assert main(["evaluate", *words, "--data", "synthetic"]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_evaluate_of_a_missing_dataset_is_a_mistake(capsys):

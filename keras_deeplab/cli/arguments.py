@@ -78,8 +78,8 @@ def load_model(preset: str | None, **overrides):
     return keras_deeplab.Segmenter.from_preset(preset, **overrides)
 
 
-def open_dataset(root: str, split: str) -> Sequence[dict]:
-    """The reader of a dataset's split."""
+def open_dataset(root: str, split: str, images: bool = True) -> Sequence[dict]:
+    """The reader of a dataset's split, with or without its images."""
     if root == SYNTHETIC:
         from keras_deeplab.data.synthetic import StreetScenes
 
@@ -87,17 +87,31 @@ def open_dataset(root: str, split: str) -> Sequence[dict]:
         return StreetScenes(scenes, seed=number)
     from keras_deeplab.data import layouts
 
-    return layouts.open_dataset(root, split)
+    return layouts.open_dataset(root, split, **({} if images else {"images": False}))
+
+
+def open_predictions(path: str, split: str, label_space) -> Sequence[dict]:
+    """The reader of predictions: a COCO panoptic JSON file, a folder with `panoptic.json`, or a dataset's."""
+    from keras_deeplab.data import CocoPanoptic, layouts
+
+    path = pathlib.Path(path)
+    description = path if path.suffix == ".json" else path / "panoptic.json"
+    if description.is_file():
+        return CocoPanoptic(None, description, label_space=label_space)
+    if not path.exists():
+        raise ValueError(f"There are no predictions {str(path)!r}.")
+    return layouts.open_dataset(path, split, images=False)
 
 
 def print_json(value):
     """Prints plain values as JSON, with null for NaN."""
-    print(json.dumps(_without_nan(value), indent=2))
+    print(json.dumps(plain_values(value), indent=2))
 
 
-def _without_nan(value):
+def plain_values(value):
+    """The value with `None` for NaN, which JSON does not know."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: plain_values(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [plain_values(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -90,7 +90,7 @@ class Tally:
     def __init__(self, names: Sequence[str], label_space: LabelSpace, convention: str):
         self.label_space = label_space
         self.convention = convention
-        self.metrics = {name: self._make(name) for name in names}
+        self.metrics = {name: self._make(name) for name in MEASURES if name in names}
 
     def _make(self, name):
         return MEASURES[name].make(self.label_space, self.convention)
@@ -138,7 +138,8 @@ class Tally:
         means, arrays, sequences = {}, {}, {}
         for name, metric in self.metrics.items():
             result = metric.result()
-            arrays |= result.pop("per_class", {})
+            # Mean IoU comes before tracking quality, whose IoU is of the panoptic maps.
+            arrays = result.pop("per_class", {}) | arrays
             for sequence, row in result.pop("per_sequence", {}).items():
                 sequences.setdefault(str(sequence), {}).update(row)
             means |= {key: value for key, value in result.items() if isinstance(value, (int, float))}

@@ -126,9 +126,24 @@ def read_depths(true_depth, predicted_depth) -> tuple[np.ndarray, np.ndarray]:
     return (truth[None], prediction[None]) if truth.ndim == 2 else (truth, prediction)
 
 
+def check_size_of_maps(shape: tuple[int, ...], depths: np.ndarray) -> None:
+    """Raises a ValueError when depths, from `read_depths`, do not have the shape of panoptic maps."""
+    shape = shape if len(shape) == 3 else (1, *shape)
+    if depths.shape != shape:
+        raise ValueError(
+            "Panoptic maps and depth maps must have the same shape. "
+            f"Received: {shape} and {depths.shape}, with the batch"
+        )
+
+
+def is_known(true_depth: np.ndarray) -> np.ndarray:
+    """Where a true depth says something, that is where it is positive and finite; bool of the same shape."""
+    return (true_depth > 0) & np.isfinite(true_depth)
+
+
 def select_known(true_depth: np.ndarray, predicted_depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both depths where the true one is known, that is positive and finite, as float64 `[pixels]`."""
-    known = (true_depth > 0) & np.isfinite(true_depth)
+    known = is_known(true_depth)
     return true_depth[known].astype(np.float64), predicted_depth[known].astype(np.float64)
 
 
@@ -139,14 +154,19 @@ def depth_ratio(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.where(prediction > 0, ratio, np.inf)
 
 
-def _measure(truth, prediction):
-    """The `ERRORS` of one image, from its known pixels."""
-    missing = np.isnan(prediction).sum()
+def check_predicted(prediction: np.ndarray) -> None:
+    """Raises a ValueError when predictions at pixels of known depth are NaN."""
+    missing = np.count_nonzero(np.isnan(prediction))
     if missing:
         raise ValueError(
-            f"`predicted_depth` is NaN at {missing} of the {truth.size} pixels whose true depth is known. "
-            "Predict a depth for every pixel, or set the true depth to 0 where none is to be judged."
+            f"`predicted_depth` is NaN at {missing} of the {prediction.size} pixels whose true depth is "
+            "known. Predict a depth for every pixel, or set the true depth to 0 where none is to be judged."
         )
+
+
+def _measure(truth, prediction):
+    """The `ERRORS` of one image, from its known pixels."""
+    check_predicted(prediction)
     error = prediction - truth
     relative, ratio = error / truth, depth_ratio(truth, prediction)
     with np.errstate(divide="ignore", invalid="ignore"):

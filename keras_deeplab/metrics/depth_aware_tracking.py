@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_deeplab.labels import LabelSpace
-from keras_deeplab.metrics.depth import depth_ratio, read_depths, select_known
+from keras_deeplab.metrics.depth import check_size_of_maps, depth_ratio, read_depths, select_known
 from keras_deeplab.metrics.merging import check_mergeable
 from keras_deeplab.metrics.tracking_quality import SegmentationAndTrackingQuality
 
@@ -80,13 +80,9 @@ class DepthAwareSTQ:
         """What `update` adds: the counts of `tracking`, and `"depth_pixels"`, int64 `[B, 1 + thresholds]`.
         Changes nothing."""
         counts = self.tracking.count(truth, prediction, sequence)
-        if np.shape(truth) != np.shape(true_depth):
-            raise ValueError(
-                "Panoptic maps and depth maps must have the same shape. "
-                f"Received: {np.shape(truth)} and {np.shape(true_depth)}"
-            )
-        pairs = zip(*read_depths(true_depth, predicted_depth), strict=True)
-        rows = [self._count_inliers(*select_known(*pair)) for pair in pairs]
+        depths = read_depths(true_depth, predicted_depth)
+        check_size_of_maps(np.shape(truth), depths[0])
+        rows = [self._count_inliers(*select_known(*pair)) for pair in zip(*depths, strict=True)]
         return counts | {"depth_pixels": np.array(rows, np.int64).reshape(-1, 1 + len(self.thresholds))}
 
     def add(self, counts: dict[str, np.ndarray]) -> None:

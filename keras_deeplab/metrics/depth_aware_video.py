@@ -7,6 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_deeplab.labels import LabelSpace
+from keras_deeplab.metrics.depth import (
+    check_predicted,
+    check_size_of_maps,
+    is_known,
+    read_depths,
+    select_known,
+)
 from keras_deeplab.metrics.frame_overlaps import Overlap, add_up, count_overlap, pack_frames, read_frames
 from keras_deeplab.metrics.maps import read_pair
 from keras_deeplab.metrics.merging import check_mergeable
@@ -71,9 +78,9 @@ class DepthAwareVPQ:
         Args:
             truth: integer array `[H, W]` or `[B, H, W]`, true panoptic maps.
             prediction: integer array of the same shape, predicted panoptic maps.
-            true_depth: array of the same shape, e.g. in metres. Unknown where it is 0, negative, infinite or
-                NaN.
-            predicted_depth: array of the same shape, in the unit of `true_depth`.
+            true_depth: float array of the same shape, metres. Where it is not positive and finite, the depth
+                is not known.
+            predicted_depth: float array of the same shape, metres.
             sequence: str or int, the video that the frame belongs to, or a list of `B` of them.
             frame: int, the number of the frame in its video, or a list of `B` of them.
 
@@ -91,16 +98,14 @@ class DepthAwareVPQ:
             depth is known, and of what else `pack_frames` gives, for each threshold: `"0.5/pairs"`, ...
         """
         truth, prediction = read_pair(truth, prediction)
-        depths = (
-            _read_depth(name, depth, truth.shape)
-            for name, depth in (("true_depth", true_depth), ("predicted_depth", predicted_depth))
-        )
+        depths = read_depths(true_depth, predicted_depth)
+        check_size_of_maps(truth.shape, depths[0])
         sequences, frames = read_frames(sequence, frame, len(truth))
         counts = {"sequence": sequences, "frame": frames, "abs_rel": np.full(len(truth), np.nan)}
         overlaps = []
         for i, (*maps, true, predicted) in enumerate(zip(truth, prediction, *depths, strict=True)):
-            known = np.isfinite(true) & (true > 0)
-            error = _relative_error(true[known], predicted[known])
+            known = is_known(true)
+            error = _relative_error(*select_known(true, predicted))
             if error.size:
                 counts["abs_rel"][i] = error.mean()
             overlaps.append(self._overlaps_of_thresholds(*maps, known, error))
@@ -195,29 +200,10 @@ def _move_to_void(overlap: Overlap, part: Overlap, void: int) -> Overlap:
     return add_up([overlap, (true_id, predicted_id, -pixels), (true_id, np.full_like(true_id, void), pixels)])
 
 
-def _relative_error(true, predicted):
-    """|predicted - true| / true, float64, of two flat arrays of depth."""
-    true, predicted = true.astype(np.float64), predicted.astype(np.float64)
-    missing = np.count_nonzero(np.isnan(predicted))
-    if missing:
-        raise ValueError(
-            f"`predicted_depth` is NaN at {missing} of {true.size} pixels whose true depth is known. Predict "
-            "a depth there, or pass 0, which is wrong at every threshold below 1."
-        )
-    return np.abs(predicted - true) / true
-
-
-def _read_depth(name, depth, shape):
-    """Depth as `[B, H, W]`."""
-    depth = np.asarray(depth)
-    if depth.dtype.kind not in "iuf":
-        raise ValueError(f"`{name}` must hold numbers. Received: dtype={depth.dtype}")
-    if depth.shape not in (shape, shape[1:]) or depth.size != np.prod(shape):
-        raise ValueError(
-            f"`{name}` must have the shape of the panoptic maps. Received: {depth.shape}, maps of "
-            f"{shape[1:]} in a batch of {shape[0]}"
-        )
-    return depth.reshape(shape)
+def _relative_error(truth, prediction):
+    """|d - d*| / d*, float64 `[pixels]`."""
+    check_predicted(prediction)
+    return np.abs(prediction - truth) / truth
 
 
 def _check_thresholds(thresholds):

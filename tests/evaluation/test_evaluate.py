@@ -7,6 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 
+from keras_deeplab import metrics
 from keras_deeplab.evaluation import evaluate
 from keras_deeplab.labels import CITYSCAPES, LabelSpace
 from keras_deeplab.metrics import MeanIoU, PanopticQuality
@@ -321,6 +322,107 @@ def test_options_reach_the_model(pairs):
     model = Flipping([pairs[0][1]])
     evaluate(model, samples([pairs[0][0]]), flip=True)
     assert model.flip is True
+
+
+class Video(list):
+    label_space = CITYSCAPES
+
+
+@pytest.fixture(scope="module")
+def video(pairs):
+    """Two sequences of labels with depth, and disturbed predictions."""
+    rng = np.random.default_rng(0)
+    samples, predictions = Video(), []
+    for index, (truth, prediction) in enumerate(pairs[:6]):
+        depth = rng.uniform(5, 50, truth.shape).astype(np.float32)
+        image = np.zeros((*truth.shape, 3), np.uint8)
+        sample = {"image": image, "panoptic": truth, "depth": depth, "name": f"frame {index}"}
+        samples.append(sample | {"sequence": "ab"[index // 3], "frame": index % 3})
+        noisy = (depth * rng.uniform(0.8, 1.2, truth.shape)).astype(np.float32)
+        predictions.append((prediction, noisy, rng.random(truth.shape, np.float32)))
+    return samples, predictions
+
+
+class VideoModel(KnownModel):
+    """Predicts maps with depth and scores."""
+
+    def segment(self, images, batch_size=1, progress=True):
+        for _, (panoptic, depth, score) in zip(images, self.predictions, strict=True):
+            yield Segmentation(panoptic, self.label_space, depth=depth, score=score)
+
+
+def test_video_depth_and_instance_metrics_are_those_of_the_metrics(video):
+    samples, predictions = video
+    names = ["stq", "vpq", "depth", "dstq", "dvpq", "ap", "miou"]
+    result = evaluate(VideoModel(predictions), samples, metrics=names)
+    tracking, windows = (
+        metrics.SegmentationAndTrackingQuality(CITYSCAPES),
+        metrics.VideoPanopticQuality(CITYSCAPES),
+    )
+    tracking_depth, windows_depth = metrics.DepthAwareSTQ(CITYSCAPES), metrics.DepthAwareVPQ(CITYSCAPES)
+    errors, instances = metrics.DepthMetrics(), metrics.InstanceAP(CITYSCAPES)
+    for sample, (panoptic, depth, score) in zip(samples, predictions, strict=True):
+        maps, depths = (sample["panoptic"], panoptic), (sample["depth"], depth)
+        sequence, frame = sample["sequence"], sample["frame"]
+        tracking.update(*maps, sequence)
+        windows.update(*maps, sequence, frame)
+        errors.update(*depths)
+        tracking_depth.update(*maps, *depths, sequence)
+        windows_depth.update(*maps, *depths, sequence, frame)
+        instances.update(*maps, score)
+    for metric in (tracking, windows, tracking_depth, windows_depth, errors, instances):
+        expected = metric.result()
+        for name, value in expected.items():
+            if isinstance(value, float) and name != "abs_rel":
+                assert result[name] == pytest.approx(value, nan_ok=True, rel=1e-12), name
+    assert result["per_sequence"]["a"]["stq"] == tracking.result()["per_sequence"]["a"]["stq"]
+    assert result["per_class"]["car"]["ap"] == instances.result()["per_class"]["ap"][13]
+    iou = MeanIoU(CITYSCAPES)
+    for sample, (panoptic, _, _) in zip(samples, predictions, strict=True):
+        iou.update(sample["panoptic"] // 1000, panoptic // 1000)
+    assert result["per_class"]["road"]["iou"] == iou.result()["per_class"]["iou"][0]
+    json.dumps(result)
+
+
+def test_depth_is_measured_on_its_own_where_there_is_some(video):
+    samples, predictions = video
+    assert "silog" in evaluate(VideoModel(predictions), samples)
+    without = Video({k: v for k, v in sample.items() if k != "depth"} for sample in samples)
+    assert "silog" not in evaluate(VideoModel(predictions), without)
+
+
+def test_video_metrics_resume(video, tmp_path):
+    samples, predictions = video
+    names = ["vpq", "dstq", "ap"]
+    expected = evaluate(VideoModel(predictions), samples, metrics=names)
+    store = tmp_path / "store"
+    for answers, options in ((predictions, {"processes": 1}), ([], {})):
+        result = evaluate(VideoModel(answers), samples, metrics=names, resume=store, **options)
+        np.testing.assert_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("stq", '"stq" cannot be measured: the dataset does not say which video'),
+        ("vpq", '"vpq" cannot be measured: the dataset does not say which video'),
+        ("depth", '"depth" cannot be measured: the image has no true depth'),
+        ("dvpq", '"dvpq" cannot be measured: the image has no true depth'),
+    ],
+)
+def test_what_a_metric_lacks_is_said(pairs, metric, message):
+    truth, prediction = pairs[0]
+    with pytest.raises(ValueError, match=f"Image 'aachen_000000_000019': the metric {message}"):
+        evaluate(KnownModel([prediction]), samples([truth]), metrics=[metric])
+
+
+def test_predictions_are_written_in_the_layout_of_videos(video, tmp_path):
+    samples, predictions = video
+    evaluate(VideoModel(predictions), samples, save_to=tmp_path, layout="kitti_step")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))[:2] == [
+        "a/000000.png",
+        "a/000001.png",
+    ]
 
 
 def test_an_empty_dataset_is_refused():

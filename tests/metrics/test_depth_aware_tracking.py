@@ -174,7 +174,7 @@ ONE, DEPTH = np.zeros((1, 2), int), np.ones((1, 2))
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        ((ONE, ONE, DEPTH.T, DEPTH.T), r"same shape. Received: \(1, 2\) and \(2, 1\)"),
+        ((ONE, ONE, DEPTH.T, DEPTH.T), r"same shape. Received: \(1, 1, 2\) and \(1, 2, 1\)"),
         ((ONE, ONE, DEPTH, DEPTH.T), r"`true_depth` and `predicted_depth` must have the same shape"),
         ((ONE, ONE, DEPTH.astype(int), DEPTH), "`true_depth` must hold metres as floats"),
         ((ONE + 70, ONE, DEPTH, DEPTH), "`truth` holds the class 7"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from keras_deeplab.evaluation.report.number_format import is_missing
 
@@ -38,3 +38,38 @@ def choose_examples(per_image: Sequence[dict], count: int = 4, key: str = "pq") 
     order = sorted((score, index) for index, score in scores.items() if not is_missing(score))
     chosen = order if len(order) <= 2 * count else order[:count] + order[len(order) - count :]
     return [index for _, index in chosen]
+
+
+def load_examples(
+    results: Mapping, reader: Sequence[dict], predict: Callable, count: int = 4
+) -> Iterator[dict]:
+    """The worst and the best images with truth and prediction, for `write_report`, one at a time.
+
+    Args:
+        results: dict as `evaluate` gives it.
+        reader: the dataset, with images.
+        predict: callable from a sample of the reader to its `Segmentation` or panoptic map.
+        count: int. How many of the worst and of the best.
+
+    Yields:
+        Dicts as `write_report` takes them. None when no image has a number.
+
+    Example:
+    ```python
+    results = evaluate(model, reader)
+    examples = load_examples(results, reader, lambda sample: model.segment(sample["image"]))
+    write_report("report.html", results, model.label_space, examples)
+    ```
+    """
+    scores = {row["index"]: row for row in results["per_image"]}
+    key = next((key for key in ("pq", "miou") if any(key in row for row in scores.values())), None)
+    for index in choose_examples(results["per_image"], count, key) if key else ():
+        sample, row = reader[index], scores[index]
+        yield {
+            "name": row["name"],
+            "image": sample["image"],
+            "truth": sample["panoptic"],
+            "prediction": predict(sample),
+            "score": row[key],
+            "metric": key,
+        }

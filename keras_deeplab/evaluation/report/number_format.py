@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 MISSING = "-"
@@ -31,6 +32,7 @@ _NAMES = {
     "miou": Name("mIoU", "percent", "%", "mean intersection over union"),
     "iou": Name("IoU", "percent", "%", "intersection over union"),
     "ap": Name("AP", "percent", "%", "average precision of instances"),
+    "ar": Name("AR", "percent", "%", "average recall of instances"),
     "stq": Name("STQ", "percent", "%", "segmentation and tracking quality"),
     "aq": Name("AQ", "percent", "%", "association quality"),
     "vpq": Name("VPQ", "percent", "%", "video panoptic quality"),
@@ -71,7 +73,7 @@ def name_number(key: str) -> Name:
     name_number("vpq_2").short  # "VPQ 2"
     ```
     """
-    words = key.split("_")
+    words = re.split("[_@]", key)
     for count in range(len(words), 0, -1):
         known = _NAMES.get("_".join(words[:count]))
         if known:

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_deeplab.evaluation.report.examples import choose_examples
+from keras_deeplab.evaluation.report.examples import choose_examples, load_examples
 
 SCORES = st.lists(st.one_of(st.floats(0, 1), st.just(math.nan), st.none()), max_size=30)
 
@@ -55,3 +56,22 @@ def test_wrong_arguments():
         choose_examples(rows([0.5]), key="ap")
     with pytest.raises(ValueError, match="must not be negative"):
         choose_examples(rows([0.5]), count=-1)
+
+
+def test_examples_have_truth_and_prediction():
+    rng = np.random.default_rng(0)
+    reader = [
+        {"image": rng.integers(0, 256, (2, 3, 3), np.uint8), "panoptic": np.full((2, 3), i)} for i in range(9)
+    ]
+    per_image = [{"index": i, "name": f"image {i}", "miou": i / 10} for i in range(9)]
+    examples = list(load_examples({"per_image": per_image}, reader, lambda s: s["panoptic"] + 1, count=2))
+    assert [example["name"] for example in examples] == ["image 0", "image 1", "image 7", "image 8"]
+    assert [example["score"] for example in examples] == [0.0, 0.1, 0.7, 0.8]
+    assert {example["metric"] for example in examples} == {"miou"}
+    np.testing.assert_array_equal(examples[2]["truth"], np.full((2, 3), 7))
+    np.testing.assert_array_equal(examples[2]["prediction"], np.full((2, 3), 8))
+    np.testing.assert_array_equal(examples[2]["image"], reader[7]["image"])
+
+
+def test_nothing_measured_per_image_gives_no_examples():
+    assert list(load_examples({"per_image": [{"index": 0, "name": "a"}]}, [None], None)) == []

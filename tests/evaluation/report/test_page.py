@@ -310,7 +310,7 @@ def test_predictions_may_be_segmentations(tmp_path):
     [
         ({"truth": np.zeros((4, 4), int)}, r"Example 'aachen': `image` must be uint8 of shape \(4, 4, 3\)"),
         ({"prediction": np.zeros((40, 80))}, "Example 'aachen': `panoptic` must hold integers"),
-        ({"truth": np.full((40, 80), -1)}, "Example 'aachen': .*must hold values from 0"),
+        ({"truth": np.full((40, 80), -1)}, "Example 'aachen': .*`truth` holds the class -1"),
         (
             {"image": np.zeros((0, 4, 3), np.uint8)}
             | dict.fromkeys(("truth", "prediction"), np.zeros((0, 4), int)),
