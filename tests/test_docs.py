@@ -8,10 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from keras_deeplab import data
+from keras_deeplab import data, metrics
 from keras_deeplab.data.images import read_image
 from keras_deeplab.data.prediction_writers.layouts import PREDICTION_LAYOUTS
 from keras_deeplab.data.synthetic import demo_street
+from keras_deeplab.evaluation.tally import MEASURES
 from keras_deeplab.labels import LABEL_SPACES
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -56,6 +57,23 @@ def test_the_guide_to_submissions_runs_as_written(tmp_path, monkeypatch):
         "dvps/depth": 2,
     }
     assert {folder: len(os.listdir(folder)) for folder in written} == written
+
+
+def test_the_guide_to_evaluation_runs_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in code_blocks(ROOT / "docs" / "evaluation.md"):
+        exec(block, names)
+    assert names["results"]["images"] == len(names["scenes"]) == 4
+    assert names["metric"].label_space.name == "cityscapes"
+    assert {path.name for path in tmp_path.iterdir()} == {"evaluation.sqlite", "predictions", "report.html"}
+
+
+def test_the_table_of_metrics_is_that_of_the_code():
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\| `"(\w+)"` \| .* \| `(\w+)` \|$', page, re.MULTILINE)
+    assert {name for name, _ in rows} == set(MEASURES)
+    assert {kind for _, kind in rows} == set(metrics.__all__)
 
 
 def test_the_guide_to_submissions_has_all_layouts():

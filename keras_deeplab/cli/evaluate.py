@@ -110,6 +110,7 @@ def _evaluate_preset(options):
 
 def _evaluate_files(options):
     import keras_deeplab
+    from keras_deeplab.evaluation.compare import match_names
 
     if options.save or options.resume or options.flip or options.scales:
         raise ValueError("--save, --resume, --flip and --scales are for presets, not for --predictions.")
@@ -122,13 +123,13 @@ def _evaluate_files(options):
         convention=options.convention,
         processes=options.processes,
     )
-    index_of = {name: index for index, name in enumerate(predictions.names)}
+    position = dict(zip(labels.names, match_names(labels.names, predictions.names), strict=True))
     reader = open_dataset(options.data, options.split)
     return (
         results,
         reader,
         labels.label_space,
-        lambda sample: predictions[index_of[sample["name"]]]["panoptic"],
+        lambda sample: predictions[position[sample["name"]]]["panoptic"],
     )
 
 
