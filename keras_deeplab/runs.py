@@ -87,10 +87,12 @@ def find_runs(label: np.ndarray) -> Runs:
             "A label map must be a non-empty integer array of shape [H, W]. "
             f"Received: shape {label.shape}, dtype {label.dtype}"
         )
-    starts_here = np.ones(label.shape, bool)
-    np.not_equal(label[:, 1:], label[:, :-1], out=starts_here[:, 1:])
+    values = label.reshape(-1)
+    starts_here = np.empty(label.size, bool)
+    np.not_equal(values[1:], values[:-1], out=starts_here[1:])
+    starts_here[:: label.shape[1]] = True
     starts = np.flatnonzero(starts_here)
     lengths = np.diff(starts, append=label.size)
-    ids, segment = np.unique(label.reshape(-1)[starts], return_inverse=True)
+    ids, segment = np.unique(values[starts], return_inverse=True)
     rows, columns = np.divmod(starts, label.shape[1])
     return Runs(label.shape, ids.astype(np.int64), segment, rows, columns, lengths)
