@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 # These need no backend, so they run once. Every other test runs on each backend.
 NUMPY_TESTS := tests/cli tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
-	cli contact_sheet docs imports labels progress results runs segments visualization))) \
+	cli contact_sheet docs imports labels memory progress results runs segments visualization))) \
 	$(filter-out tests/evaluation/test_callback.py, $(wildcard tests/evaluation/*.py))
 
 .PHONY: help venv demo test lint format clean

@@ -17,11 +17,12 @@ BACKENDS = {"keras", "keras_hub", "tensorflow", "jax", "torch"}
 ARROWS = {
     "version": set(),
     "labels": set(),
+    "memory": set(),
     "progress": set(),
     "ops": set(),
     "runs": set(),
     "segments": {"labels", "runs"},
-    "data": {"labels", "progress", "runs", "segments"},
+    "data": {"labels", "memory", "progress", "runs", "segments"},
     "metrics": {"labels", "runs", "segments"},
     "visualization": {"labels", "segments"},
     "contact_sheet": {"labels", "visualization"},
@@ -38,11 +39,12 @@ ARROWS = {
         *("ops", "postprocessing", "progress", "results"),
     },
     "evaluation": {
-        *("data", "labels", "metrics", "progress", "results", "segments", "version", "visualization"),
+        *("data", "labels", "memory", "metrics", "progress", "results", "segments", "version"),
+        "visualization",
     },
 }  # fmt: skip
 NUMPY_ONLY = [
-    *("labels", "progress", "segments", "runs", "data", "metrics", "results", "visualization"),
+    *("labels", "memory", "progress", "segments", "runs", "data", "metrics", "results", "visualization"),
     "contact_sheet",
 ]
 

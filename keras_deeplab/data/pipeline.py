@@ -16,6 +16,7 @@ from keras_deeplab.data.sample_loader import RandomPaste, SampleLoader
 from keras_deeplab.data.targets import panoptic_targets
 from keras_deeplab.data.transforms import RandomScaleCrop, ResizeToFit, Transform
 from keras_deeplab.labels import LabelSpace
+from keras_deeplab.memory import keep_memory
 
 
 class Pipeline:
@@ -200,10 +201,15 @@ class Pipeline:
         if self.num_workers:
             _mark_flags_as_parsed()
             buffer = math.ceil(buffer / self.num_workers)
-            samples = samples.mp_prefetch(grain.MultiprocessingOptions(self.num_workers, buffer))
+            options = grain.MultiprocessingOptions(self.num_workers, buffer)
+            samples = samples.mp_prefetch(options, worker_init_fn=_start_worker)
         # Samples are left out behind the processes, which take turns: their number changes nothing.
         samples = samples.filter(_IsUsable(self.reader, self._num_samples))
         return samples.batch(self.batch_size, drop_remainder=self.drop_remainder)
+
+
+def _start_worker(index, count):
+    keep_memory()
 
 
 def _mark_flags_as_parsed():

@@ -8,10 +8,9 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
-import numpy as np
+from keras_deeplab.memory import keep_memory
 
 _WAITING_PER_PROCESS = 2
-_LARGEST_KEPT = 31 * 2**20  # bytes
 
 
 def map_in_order(function: Callable, items: Iterable, processes: int) -> Iterator:
@@ -59,16 +58,7 @@ def map_in_order(function: Callable, items: Iterable, processes: int) -> Iterato
 def _start(function):
     global _function
     _function = function
-    _keep_memory()
-
-
-def _keep_memory():
-    """Makes glibc keep freed memory for the next maps, where it would give it back and clear new pages.
-
-    It keeps twice the largest block that was freed so far, but regards none above 32 MB.
-    """
-    block = np.empty(_LARGEST_KEPT, np.uint8)
-    del block
+    keep_memory()
 
 
 def _call(item):
