@@ -32,11 +32,14 @@ ARROWS = {
     "postprocessing": {"labels", "layers", "ops"},
     "hub.registry": {"version"},
     "hub.preset_folder": {"labels", "version"},
-    "backbones": {"hub.preset_folder", "hub.registry", "layers", "ops"},
+    "hub.preset_entry": {"labels"},
+    # Which backbone a class can load is asked of the backbones, once there are some.
+    "hub.preset_table": {"backbones", "hub.preset_entry", "hub.registry", "labels"},
+    "backbones": {"hub.preset_folder", "hub.preset_table", "hub.registry", "layers", "ops"},
     "decoders": {"backbones", "layers", "ops"},
     "models": {
-        *("backbones", "data", "decoders", "hub.preset_folder", "hub.registry", "labels", "layers", "losses"),
-        *("ops", "postprocessing", "progress", "results"),
+        *("backbones", "data", "decoders", "hub.preset_folder", "hub.preset_table", "hub.registry", "labels"),
+        *("layers", "losses", "ops", "postprocessing", "progress", "results"),
     },
     "evaluation": {
         *("data", "labels", "memory", "metrics", "progress", "results", "segments", "version"),

@@ -9,9 +9,19 @@ import tomllib
 
 import keras_hub
 
-from keras_deeplab.hub import preset_folder, registry
+from keras_deeplab.hub import preset_folder, preset_table, registry
 
 OUTPUT_STRIDES = (8, 16, 32)
+
+
+class OfTheClass:
+    """An attribute that a function works out for each class, rather than for its instances."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __get__(self, instance, owner):
+        return self.function(owner)
 
 
 class Backbone(keras_hub.models.Backbone):
@@ -46,14 +56,12 @@ class Backbone(keras_hub.models.Backbone):
         MobileNetV3Backbone.from_variant("mobilenet_v3_small", output_stride=32)
         ```
         """
-        table = _variants()
-        classes = {c.__name__: c for c in _subclasses(Backbone)}
         if name not in cls.variants():
             raise ValueError(
                 f"{cls.__name__} has no variant {name!r}. Variants: {', '.join(cls.variants())}."
             )
-        arguments = dict(table[name])
-        return classes[arguments.pop("backbone")](**{**arguments, **overrides})
+        arguments = {k: v for k, v in _variants()[name].items() if k != "backbone"}
+        return backbone_class(name)(**{**arguments, **overrides})
 
     @classmethod
     def variants(cls) -> list[str]:
@@ -61,22 +69,29 @@ class Backbone(keras_hub.models.Backbone):
         classes = {c.__name__ for c in [cls, *_subclasses(cls)]}
         return [name for name, arguments in _variants().items() if arguments["backbone"] in classes]
 
+    # What `from_preset` knows by name, the backbones of models included: dict from name to facts.
+    presets = OfTheClass(preset_table.loadable_presets)
+
     @classmethod
     def from_preset(cls, preset: str, load_weights: bool = True, **overrides) -> Backbone:
         """Builds the backbone of a preset.
 
         Args:
             preset: str or path. A preset's name or folder.
-            load_weights: bool. With `False` the weights are fresh.
+            load_weights: bool. With `False` the weights are fresh, and a published name needs no files.
             **overrides: constructor arguments to replace, e.g. `image_shape=(513, 1025, 3)`.
 
         Returns:
             A backbone of the class that the preset names.
 
         Raises:
-            ValueError: if the preset cannot be found or is of another class.
+            ValueError: if the preset cannot be found, is planned or is of another class.
         """
-        return preset_folder.load_backbone(registry.resolve(preset), cls, load_weights, overrides)
+        entry = preset_table.published_entry(preset, cls)
+        if entry is not None and not load_weights:
+            return preset_table.build_backbone(entry, **overrides)
+        folder = registry.resolve(entry.name if entry else preset)
+        return preset_folder.load_backbone(folder, cls, load_weights, overrides)
 
     def save_to_preset(self, preset_dir, max_shard_size: float = 10) -> None:
         """Writes configuration and weights as a preset folder.
@@ -113,6 +128,18 @@ def check_keyword_arguments(cls, arguments) -> None:
     for name in arguments:
         if name not in ("name", "trainable"):
             raise TypeError(f"{cls.__name__} has no argument {name!r}. Arguments: {', '.join(known)}.")
+
+
+def backbone_class(variant: str) -> type:
+    """The class of a variant; a class's own name stands for itself.
+
+    Example:
+    ```python
+    backbone_class("resnet50_beta")  # ResNetBackbone
+    ```
+    """
+    name = _variants()[variant]["backbone"] if variant in _variants() else variant
+    return next(c for c in _subclasses(Backbone) if c.__name__ == name)
 
 
 @functools.cache

@@ -1,5 +1,5 @@
 """The command line `keras-deeplab`. Each command is a module with `EXAMPLES`, `add_arguments` and `run`,
-or with `COMMANDS` of its own.
+or with `COMMANDS` of its own, and perhaps the one of them that is its `DEFAULT`.
 
 What a command found goes to standard output, everything else to standard error. Backends load only once
 a command needs a model, so that `--help` is quick.
@@ -12,10 +12,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_deeplab.cli import data, demo, evaluate, segment, train
+from keras_deeplab.cli import data, demo, evaluate, presets, segment, train
 from keras_deeplab.version import __version__
 
-COMMANDS = {"segment": segment, "train": train, "evaluate": evaluate, "data": data, "demo": demo}
+COMMANDS = {
+    "segment": segment,
+    "train": train,
+    "evaluate": evaluate,
+    "presets": presets,
+    "data": data,
+    "demo": demo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     main(["segment", "street.jpg", "--output", "outputs"])
     ```
     """
-    options = _parser().parse_args(arguments)
+    words = _with_default(sys.argv[1:] if arguments is None else list(arguments))
+    options = _parser().parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return options.run(options)
@@ -44,6 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 1
+
+
+def _with_default(words):
+    """The words with the default command of a group where they name a group alone, or with options."""
+    default = getattr(COMMANDS.get(words[0]), "DEFAULT", None) if words else None
+    if default and (len(words) == 1 or (words[1].startswith("-") and words[1] not in ("-h", "--help"))):
+        return [words[0], default, *words[1:]]
+    return words
 
 
 def _parser():
@@ -68,6 +84,8 @@ def _add_commands(parser, modules, prefix):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if hasattr(module, "COMMANDS"):
+            if hasattr(module, "DEFAULT"):
+                command.epilog = f"`{prefix} {name}` alone is `{prefix} {name} {module.DEFAULT}`."
             _add_commands(command, module.COMMANDS, f"{prefix} {name}")
             continue
         examples = [f"  {prefix} {name} {words}".rstrip() for words in module.EXAMPLES]

@@ -1,126 +1,228 @@
-"""The presets that there are: one table per published checkpoint, in `presets/*.toml`."""
+"""The presets that there are: one table per published checkpoint, in `presets/*.toml`.
+
+Looking at the tables loads no backend, building a model does.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import functools
+import json
+import os
 import pathlib
-import tomllib
 
-import keras
-
-import keras_deeplab.models.panoptic_deeplab  # noqa: F401 - registers the class
-from keras_deeplab.backbones.backbone import Backbone
+import keras_deeplab
+from keras_deeplab.hub import registry
+from keras_deeplab.hub.preset_entry import PresetEntry, read_tables
 from keras_deeplab.labels import LabelSpace
-from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
+
+BACKBONE = "Backbone"
+TASK_FILE = "task.json"
+# Arguments of a model that its backbone takes, alone or too.
+_OF_THE_BACKBONE = ("image_shape", "output_stride")
+_OF_BOTH = ("dtype",)
 
 
-@dataclasses.dataclass(frozen=True)
-class PresetEntry:
-    """What a preset's table says.
+def preset_entries() -> dict[str, PresetEntry]:
+    """The published presets by name, family after family."""
+    return dict(_published()[0])
 
-    Attributes:
-        name: str.
-        family: str. The file of the table, e.g. `"panoptic_deeplab"`; `"imagenet"` for backbones.
-        model: str. Class of the model; `"Backbone"` for a backbone alone.
-        variant: str. Backbone, a name of `backbones/variants.toml`.
-        dataset: str. What it was trained on.
-        archive: str. File name of DeepLab2's archive.
-        label_space: str. Built-in label space; `None` for backbones.
-        image_size: `(height, width)` of the published evaluation; `None` for any.
-        output_stride: int, or `None` for the variant's own.
-        backbone: dict of further arguments of the backbone.
-        arguments: dict of further arguments of the model.
-        postprocessor: dict of arguments of its postprocessor.
-        metrics: tuple of dicts with `"metric"`, `"value"` (percent) and `"evaluator"`.
-        paper: str. arXiv number.
-    """
 
-    name: str
-    family: str
-    model: str
-    variant: str
-    dataset: str
-    archive: str | None = None
-    label_space: str | None = None
-    image_size: tuple[int, int] | None = None
-    output_stride: int | None = None
-    backbone: dict = dataclasses.field(default_factory=dict)
-    arguments: dict = dataclasses.field(default_factory=dict)
-    postprocessor: dict = dataclasses.field(default_factory=dict)
-    metrics: tuple[dict, ...] = ()
-    paper: str | None = None
-
-    @property
-    def status(self) -> str:
-        """`"available"`, or `"planned"` while the package lacks the model's class or its backbone."""
-        return "available" if _model_class(self.model) is not None else "planned"
+def embedded_entries() -> dict[str, PresetEntry]:
+    """The presets that are part of the package by name, with what their folders say."""
+    return {name: _embedded_entry(name, folder) for name, folder in registry.embedded_presets().items()}
 
 
 def find_entry(name: str) -> PresetEntry:
-    """The entry of a preset's name or alias.
+    """The entry of a published preset's name or alias.
 
     Raises:
         ValueError: for an unknown name; the message lists similar ones.
+
+    Example:
+    ```python
+    find_entry("axial_swidernet_cityscapes").variant  # "axial_swidernet_1_1_4.5"
+    ```
     """
-    entries, aliases = _read_tables()
-    name = aliases.get(name, name)
-    if name not in entries:
+    entries, aliases = _published()
+    entry = entries.get(aliases.get(name, name))
+    if entry is None:
         similar = difflib.get_close_matches(name, [*entries, *aliases]) or sorted(entries)[:3]
         raise ValueError(f"Unknown preset {name!r}. Similar presets: {', '.join(similar)}.")
+    return entry
+
+
+def published_entry(preset: str | os.PathLike, cls: type) -> PresetEntry | None:
+    """The entry that `from_preset` is to load, where a preset is given by a published name or alias.
+
+    Args:
+        preset: str or path, what the user gave.
+        cls: the class that the user called. A backbone's class takes the backbone of any model.
+
+    Returns:
+        `PresetEntry`, or `None` for a folder, a preset that is part of the package, or an unknown name.
+
+    Raises:
+        ValueError: if the preset is planned, or of another class.
+    """
+    entries, aliases = _published()
+    name = aliases.get(str(preset), str(preset))
+    is_folder = (pathlib.Path(preset).expanduser() / registry.CONFIG_FILE).is_file()
+    if name not in entries or is_folder or name in registry.embedded_presets():
+        return None
+    _check_available(entries[name])
+    if holds := _other_class(entries[name], cls):
+        raise ValueError(
+            f"The preset {name!r} holds a {holds}, not a {cls.__name__}. Use {holds}.from_preset."
+        )
     return entries[name]
 
 
-def build_model(entry: PresetEntry, **overrides) -> keras.Model:
+def loadable_presets(cls: type) -> dict[str, dict]:
+    """What a class can load by name: name or alias -> facts, those of `PresetEntry.to_dict`."""
+    presets = {}
+    for entry in (*embedded_entries().values(), *preset_entries().values()):
+        if entry.status == "available" and not _other_class(entry, cls):
+            presets |= dict.fromkeys((entry.name, *entry.aliases), entry.to_dict())
+    return presets
+
+
+def cached_folder(name: str) -> pathlib.Path | None:
+    """The folder of a preset that was downloaded before, `None` if it was not."""
+    usual = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_deeplab")
+    folder = pathlib.Path(os.environ.get("KERAS_DEEPLAB_CACHE") or usual).expanduser() / "presets" / name
+    return folder if (folder / registry.CONFIG_FILE).is_file() else None
+
+
+def describe(entry: PresetEntry) -> dict:
+    """Everything about a preset as plain values: `PresetEntry.to_dict`, and what is on this machine.
+
+    Args:
+        entry: `PresetEntry`.
+
+    Returns:
+        Dict with `cached`, bool, too. `size` are the weights' bytes on disk where the preset is there.
+    """
+    folder = registry.embedded_presets().get(entry.name) or cached_folder(entry.name)
+    facts = {**entry.to_dict(), "cached": folder is not None}
+    if folder is not None:
+        facts["size"] = sum(path.stat().st_size for path in folder.glob("*.weights*.h5"))
+    return facts
+
+
+def build_model(entry: PresetEntry, **overrides):
     """The model of an entry, with fresh weights.
 
     Args:
         entry: `PresetEntry`.
-        **overrides: constructor arguments to replace; `image_shape` and `output_stride` reach the backbone.
+        **overrides: constructor arguments to replace; of a model, `image_shape`, `output_stride` and `dtype`
+            reach the backbone, a `label_space` the postprocessor.
+
+    Returns:
+        A `Segmenter`; a `Backbone` where the preset is one.
+
+    Raises:
+        ValueError: when the entry is planned.
+
+    Example:
+    ```python
+    model = build_model(find_entry("resnet50_cityscapes"), image_shape=(513, 1025, 3))
+    ```
+    """
+    if entry.model == BACKBONE:
+        return build_backbone(entry, **overrides)
+    _check_available(entry)
+    arguments = {"label_space": entry.label_space, **entry.arguments, **overrides}
+    options = {name: arguments[name] for name in _OF_BOTH if name in arguments}
+    options |= {name: arguments.pop(name) for name in _OF_THE_BACKBONE if name in arguments}
+    arguments["label_space"] = LabelSpace.create(arguments["label_space"])
+    model = getattr(keras_deeplab, entry.model)(build_backbone(entry, **options), **arguments)
+    if arguments.get("postprocessor") is None:
+        # The model made its own, for its label space; only the settings are the preset's.
+        made = model.postprocessor
+        model.postprocessor = type(made).from_config({**made.get_config(), **entry.postprocessor})
+    return model
+
+
+def build_backbone(entry: PresetEntry, **overrides):
+    """The backbone of an entry, with fresh weights.
+
+    Args:
+        entry: `PresetEntry`.
+        **overrides: constructor arguments to replace.
+
+    Returns:
+        A `Backbone`.
 
     Raises:
         ValueError: when the entry is planned.
     """
+    _check_available(entry)
+    options = {"image_shape": (*entry.image_size, 3) if entry.image_size else (None, None, 3)}
+    if entry.output_stride is not None:
+        options["output_stride"] = entry.output_stride
+    return keras_deeplab.Backbone.from_variant(entry.variant, **{**options, **entry.backbone, **overrides})
+
+
+def _check_available(entry):
     if entry.status == "planned":
-        raise ValueError(f"The preset {entry.name!r} is planned: this version has no {entry.model} yet.")
-    image_shape = (*entry.image_size, 3) if entry.image_size else (None, None, 3)
-    options = {"image_shape": overrides.pop("image_shape", image_shape), **entry.backbone}
-    output_stride = overrides.pop("output_stride", entry.output_stride)
-    if output_stride is not None:
-        options["output_stride"] = output_stride
-    if "dtype" in overrides:
-        options["dtype"] = overrides["dtype"]
-    backbone = Backbone.from_variant(entry.variant, **options)
-    model = _model_class(entry.model)
-    if model is Backbone:
-        return backbone
-    label_space = LabelSpace.create(overrides.pop("label_space", entry.label_space))
-    postprocessor = PanopticPostprocessor.from_label_space(label_space, **entry.postprocessor)
-    arguments = {"postprocessor": postprocessor, **entry.arguments, **overrides}
-    return model(backbone, label_space, **arguments)
+        raise ValueError(f"The preset {entry.name!r} is planned: this version has no {entry.missing} yet.")
 
 
-def _model_class(name):
-    """The class of a name, `None` where the package has none yet."""
-    if name == "Backbone":
-        return Backbone
-    return keras.saving.get_registered_object(f"keras_deeplab>{name}")
+def _other_class(entry, cls):
+    """Name of the class that loads an entry where `cls` does not, else `None`."""
+    from keras_deeplab.backbones.backbone import Backbone, backbone_class
+
+    if issubclass(cls, Backbone):
+        found = backbone_class(entry.variant)
+    else:
+        found = getattr(keras_deeplab, entry.model)
+    return None if issubclass(found, cls) else found.__name__
 
 
-def _folder():
-    package = pathlib.Path(__file__).parents[1]
-    # Installed from a wheel they lie inside the package, in a checkout beside it.
-    folders = (package / "presets", package.parent / "presets")
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+def _embedded_entry(name, folder):
+    config, task = (_read_json(folder / file) for file in (registry.CONFIG_FILE, TASK_FILE))
+    backbone, model = config["config"], (task or {}).get("config", {})
+    height, width, _ = backbone["image_shape"]
+    return PresetEntry(
+        name=name,
+        family=(task or config)["module"].rpartition(".")[2],
+        model=task["class_name"] if task else BACKBONE,
+        variant=config["class_name"],
+        dataset=None,
+        label_space=model["label_space"]["name"] if task else None,
+        image_size=None if None in (height, width) else (height, width),
+        output_stride=backbone["output_stride"],
+        postprocessor=_settings(model["postprocessor"]["config"]) if task else {},
+    )
+
+
+def _settings(config):
+    """Arguments of a postprocessor beside those that come from the label space or from Keras."""
+    others = {"name", "trainable", "dtype", "things", "label_divisor", "ignore_label"}
+    return {name: value for name, value in config.items() if name not in others}
+
+
+def _read_json(path):
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 @functools.cache
-def _read_tables():
+def _published():
+    """Entries by name, and names by alias, of all files."""
     entries, aliases = {}, {}
     for path in sorted(_folder().glob("*.toml")):
-        tables = tomllib.loads(path.read_text("utf-8"))
-        aliases |= tables.pop("aliases", {})
-        for name, table in tables.items():
-            entries[name] = PresetEntry(name=name, family=path.stem, **table)
+        found, others = read_tables(path)
+        for name in (*found, *others):
+            if name in entries or name in aliases:
+                raise ValueError(f"{path}: there is another preset {name!r}, in another file.")
+        entries |= found
+        aliases |= others
     return entries, aliases
+
+
+def _folder():
+    package = pathlib.Path(keras_deeplab.__file__).parent
+    # Installed from a wheel they lie inside the package, in a checkout beside it.
+    folders = (package / "presets", package.parent / "presets")
+    return next((folder for folder in folders if folder.is_dir()), folders[0])

@@ -9,9 +9,9 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_deeplab.backbones.backbone import check_keyword_arguments
+from keras_deeplab.backbones.backbone import OfTheClass, check_keyword_arguments
 from keras_deeplab.data.pipeline import Pipeline
-from keras_deeplab.hub import preset_folder, registry
+from keras_deeplab.hub import preset_folder, preset_table, registry
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.models.inference import segment_images
 from keras_deeplab.models.multi_scale import SINGLE_VIEW, average_heads, list_views
@@ -239,13 +239,16 @@ class Segmenter(keras_hub.models.Task):
             self._predictors.value[views] = predictor
         return self._predictors.value[views]
 
+    # What `from_preset` knows by name: dict from name to facts.
+    presets = OfTheClass(preset_table.loadable_presets)
+
     @classmethod
     def from_preset(cls, preset, load_weights: bool = True, **overrides) -> Segmenter:
         """Builds a model from a preset.
 
         Args:
             preset: str or path. A preset's name, or a folder written by `save_to_preset`.
-            load_weights: bool. With `False` the weights are fresh.
+            load_weights: bool. With `False` the weights are fresh, and a published name needs no files.
             **overrides: constructor arguments to replace, and `image_shape` or `output_stride` of the
                 backbone.
 
@@ -253,15 +256,19 @@ class Segmenter(keras_hub.models.Task):
             A model of the class that the preset names.
 
         Raises:
-            ValueError: if the preset cannot be found, is damaged, or is of another class than the one
-                called.
+            ValueError: if the preset cannot be found, is planned, is damaged, or is of another class than the
+                one called.
 
         Example:
         ```python
         model = Segmenter.from_preset("./my_preset", image_shape=(513, 1025, 3))
         ```
         """
-        return preset_folder.load_task(registry.resolve(preset), cls, load_weights, overrides)
+        entry = preset_table.published_entry(preset, cls)
+        if entry is not None and not load_weights:
+            return preset_table.build_model(entry, **overrides)
+        folder = registry.resolve(entry.name if entry else preset)
+        return preset_folder.load_task(folder, cls, load_weights, overrides)
 
     def save_to_preset(self, preset_dir: str | os.PathLike, max_shard_size: float = 10) -> None:
         """Writes the model as a preset folder, without optimizer state.
