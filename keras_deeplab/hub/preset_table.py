@@ -18,9 +18,8 @@ from keras_deeplab.labels import LabelSpace
 
 BACKBONE = "Backbone"
 TASK_FILE = "task.json"
-# Arguments of a model that its backbone takes, alone or too.
-_OF_THE_BACKBONE = ("image_shape", "output_stride")
-_OF_BOTH = ("dtype",)
+# What a user changes on the model but its backbone takes; the rest of the model follows.
+_OF_THE_BACKBONE = ("image_shape", "output_stride", "dtype")
 
 
 def preset_entries() -> dict[str, PresetEntry]:
@@ -133,8 +132,7 @@ def build_model(entry: PresetEntry, **overrides):
         return build_backbone(entry, **overrides)
     _check_available(entry)
     arguments = {"label_space": entry.label_space, **entry.arguments, **overrides}
-    options = {name: arguments[name] for name in _OF_BOTH if name in arguments}
-    options |= {name: arguments.pop(name) for name in _OF_THE_BACKBONE if name in arguments}
+    options = {name: arguments.pop(name) for name in _OF_THE_BACKBONE if name in arguments}
     arguments["label_space"] = LabelSpace.create(arguments["label_space"])
     model = getattr(keras_deeplab, entry.model)(build_backbone(entry, **options), **arguments)
     if arguments.get("postprocessor") is None:

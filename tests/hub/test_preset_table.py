@@ -89,7 +89,7 @@ def test_a_table_is_sound(entry):
     assert entry.training.get("pretraining") in (None, *ENTRIES)
     assert all(0 < metric["value"] < 100 for metric in entry.metrics)
     assert bool(entry.metrics) == bool(entry.eval_split)
-    # What varies in a configuration never varies in the dataset.
+    # The label space is the dataset's; two initial checkpoints have those of the next dataset.
     assert entry.label_space in (
         None, "motchallenge_step", *(space for space in LABEL_SPACES if space.startswith(entry.dataset)),
     )  # fmt: skip
@@ -162,6 +162,14 @@ def test_a_preset_that_was_built_is_saved_and_read_again(tmp_path):
     assert tuple(again.options["train_crop_size"]) == (1025, 2049)
     for old, new in zip(model.weights, again.weights, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (old, new)))
+
+
+def test_a_precision_is_that_of_the_whole_network():
+    model = build_model(
+        find_entry("mobilenet_v3_small_cityscapes"), image_shape=(65, 129, 3), dtype="mixed_bfloat16"
+    )
+    assert model.backbone.dtype_policy.name == "mixed_bfloat16"
+    assert model.get_layer("semantic_decoder").dtype_policy.name == "mixed_bfloat16"
 
 
 def test_a_postprocessor_of_the_users_own_is_kept():
