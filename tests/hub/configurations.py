@@ -114,7 +114,8 @@ def published(manifest):
         dataset=manifest.get("dataset", "cityscapes_panoptic"),
         crop_size=manifest.get("train_crop_size", [1025, 2049]),
     )
-    options["eval_dataset_options"]["crop_size"] = manifest.get("eval_crop_size", [1025, 2049])
+    if "eval_crop_size" in manifest:
+        options["eval_dataset_options"]["crop_size"] = manifest["eval_crop_size"]
     solver = options["trainer_options"]["solver_options"]
     solver["batchnorm_momentum"] = round(manifest["batchnorm"]["momentum"], 7)
     solver["batchnorm_epsilon"] = round(manifest["batchnorm"]["epsilon"], 9)
