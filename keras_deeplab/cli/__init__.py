@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_deeplab.cli import data, demo, evaluate, presets, segment, train
+from keras_deeplab.cli import convert, data, demo, evaluate, presets, segment, train
 from keras_deeplab.version import __version__
 
 COMMANDS = {
@@ -20,6 +20,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "presets": presets,
+    "convert": convert,
     "data": data,
     "demo": demo,
 }

@@ -64,14 +64,16 @@ def read_options(fields: list[Field], source: str, allow_unknown: bool = False) 
     """
     reader = _Reader(source, allow_unknown)
     options = reader.message(fields, "ExperimentOptions", (), 1)
-    raise_problems(source, reader.problems)
+    way_out = "`allow_unknown` (`--allow-unknown` of the command) leaves unknown fields out."
+    raise_problems(source, reader.problems, way_out if reader.found_unknown else None)
     return options
 
 
-def raise_problems(source: str, problems: list[tuple[int, str]]) -> None:
-    """Raises one `ValueError` for all `(line, message)`; nothing when there are none."""
+def raise_problems(source: str, problems: list[tuple[int, str]], way_out: str | None = None) -> None:
+    """Raises one `ValueError` for all `(line, message)`, with a last line; nothing when there are none."""
     if problems:
-        raise ValueError("\n".join(f"{source}:{line}: {message}" for line, message in sorted(problems)))
+        lines = [f"{source}:{line}: {message}" for line, message in sorted(problems)]
+        raise ValueError("\n".join(lines if way_out is None else [*lines, way_out]))
 
 
 def require(problems: list, options: Options, name: str, expected, reason: str) -> None:
@@ -86,6 +88,7 @@ class _Reader:
         self.source = source
         self.allow_unknown = allow_unknown
         self.problems = []
+        self.found_unknown = False
 
     def message(self, fields, name, path, line):
         """The options of the message `name` at `path`, a tuple of field names."""
@@ -94,6 +97,7 @@ class _Reader:
         for field in fields:
             if field.name not in schema:
                 if not self.allow_unknown:
+                    self.found_unknown = True
                     self.problems.append((field.line, _describe_unknown(field.name, name, path)))
                 continue
             kind = schema[field.name]

@@ -2,6 +2,9 @@
 
 import gc
 import json
+import pathlib
+import re
+import tomllib
 
 import keras
 import pytest
@@ -143,7 +146,13 @@ def test_all_that_is_wrong_is_reported_by_line():
         "mine:10: trainer_options has no field 'xyz'.",
         "mine:12: evaluator_options.eval_scales is a number. Found: a message in { }.",
         "mine:12: evaluator_options.transformer_post_processing is a name. Found: 3.",
+        "`allow_unknown` (`--allow-unknown` of the command) leaves unknown fields out.",
     ]
+
+
+def test_without_unknown_fields_there_is_no_word_of_leaving_them_out():
+    with pytest.raises(ValueError, match=r"^mine:1: experiment_name is a string in quotes. Found: 3.$"):
+        read("experiment_name: 3")
 
 
 def test_a_field_at_the_wrong_place_is_told_where_it_belongs():
@@ -360,6 +369,21 @@ def test_a_wide_network_without_drop_path_has_none():
     # Unlike the published ones, whose variants drop paths.
     entry = model_entry(model_of({"name": "wide_resnet41"}), "mine")
     assert entry.backbone == {"drop_path_rate": 0.0, "drop_path_schedule": "constant"}
+
+
+def test_the_guide_to_converting_runs_as_written(tmp_path, monkeypatch):
+    page = pathlib.Path(__file__).parents[2].joinpath("docs", "converting.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL)
+    (configuration,) = [text for language, text in blocks if language == "textproto"]
+    (classes,) = [text for language, text in blocks if language == "toml"]
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("my.textproto").write_text(configuration)
+    names = {}
+    # The first piece of Python needs a converted checkpoint.
+    exec([text for language, text in blocks if language == "python"][1], names)
+    assert names["model"].image_shape == (257, 257, 3)
+    assert names["model"].label_space == names["pets"] == LabelSpace("pets", **tomllib.loads(classes))
+    assert names["options"]["trainer_options"]["solver_options"]["base_learning_rate"] == 0.001
 
 
 @pytest.mark.parametrize("name", backbone_options._known_backbones())
