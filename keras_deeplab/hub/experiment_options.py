@@ -99,7 +99,12 @@ def model_entry(
     arguments = read_arguments(model, problems)
     arguments["atrous_rates"] = atrous_rates(model, known.attends, problems)
     arguments["train_crop_size"] = _crop_size(options["train_dataset_options"], problems)
-    eval_crop_size = _crop_size(options["eval_dataset_options"], problems)
+    image_size = _crop_size(options["eval_dataset_options"], problems) or arguments["train_crop_size"]
+    if known.attends and image_size is None:
+        message = (
+            f"{known.variant} needs to know the size of the image. eval_dataset_options has no crop_size."
+        )
+        problems.append((model["backbone"].line_of("name"), message))
     backbone = backbone_arguments(options, problems)
     space = _label_space(options, model[family], label_space, problems)
     raise_problems(options.source, problems)
@@ -111,7 +116,7 @@ def model_entry(
         variant=known.variant,
         dataset=space.name,
         label_space=space.name if space == LABEL_SPACES.get(space.name) else space.to_dict(),
-        image_size=eval_crop_size or arguments["train_crop_size"],
+        image_size=image_size,
         output_stride=model["backbone"]["output_stride"],
         backbone=backbone,
         arguments=_without_defaults(model_class, arguments),

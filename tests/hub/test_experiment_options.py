@@ -1,6 +1,7 @@
 """DeepLab2's configuration files: fields checked by line, and the same models as published."""
 
 import gc
+import inspect
 import json
 import pathlib
 import re
@@ -9,9 +10,10 @@ import tomllib
 import keras
 import pytest
 
+import keras_deeplab
 from keras_deeplab.backbones import Backbone
 from keras_deeplab.backbones.backbone import _variants as variants
-from keras_deeplab.hub import backbone_options, experiment_options, option_schema
+from keras_deeplab.hub import backbone_options, experiment_options, option_schema, preset_table
 from keras_deeplab.hub.deeplab2 import checkpoint_keys
 from keras_deeplab.hub.experiment_options import load, model_entry
 from keras_deeplab.hub.option_schema import read_options
@@ -238,16 +240,6 @@ AT_16 = {"rates": (6, 12, 18)}
 PRESETS = {
     "mobilenet_v3_small_os32_cityscapes": {"backbone": MOBILENET},
     "mobilenet_v3_small_cityscapes": {"backbone": {**MOBILENET, "output_stride": 16}, **AT_16},
-    "resnet50_beta_cityscapes": {"backbone": {"name": "resnet50_beta"}},
-    "swidernet_sac_1_1_1_cityscapes": {
-        "backbone": {
-            "name": "swidernet",
-            "use_sac_beyond_stride": 32,
-            "backbone_layer_multiplier": 1.0,
-            **SWIDERNET,
-        },
-        **AT_16,
-    },
     "axial_swidernet_1_1_1_cityscapes": {
         "backbone": {"name": "axial_swidernet", "backbone_layer_multiplier": 1.0, **SWIDERNET},
         "rates": (),
@@ -293,6 +285,45 @@ def test_a_configuration_builds_the_same_model_as_its_preset(name):
     assert configs[0] == {**configs[1], "train_crop_size": configs[0]["train_crop_size"]}
     if "train_crop_size" in preset.arguments:
         assert configs[0]["train_crop_size"] == tuple(preset.arguments["train_crop_size"])
+
+
+def presets_with_manifests():
+    """(source, preset, manifest) of the published models that are there and whose configuration is known."""
+    for name, entry in getattr(preset_table, "preset_entries", dict)().items():
+        if entry.model in ("PanopticDeepLab", "DeepLabV3", "DeepLabV3Plus") and entry.config:
+            manifest = entry.config.removesuffix(".textproto").replace("/", "__")
+            for source in SOURCES:
+                folder = COMPACT if source == "compact" else FULL
+                if (folder / "manifests" / f"{manifest}.json").is_file():
+                    yield source, name, manifest
+
+
+@pytest.mark.parametrize(("source", "name", "manifest"), presets_with_manifests())
+def test_every_preset_says_what_its_configuration_says(source, name, manifest):
+    preset = find_entry(name)
+    message = published(load_manifest(manifest, source))
+    for setting in ("nms_kernel", "stuff_area_limit"):
+        # The manifests do not hold these two.
+        message["evaluator_options"][setting] = preset.postprocessor[setting]
+    if source == "compact":
+        # Neither do the compact ones hold the sizes and the dataset.
+        message["train_dataset_options"]["crop_size"] = preset.arguments["train_crop_size"]
+        message["eval_dataset_options"]["crop_size"] = preset.image_size
+    entry = model_entry(options_of(message), name, preset.label_space if source == "compact" else None)
+    for field in ("model", "image_size", "output_stride", "label_space", "arguments", "postprocessor"):
+        assert getattr(entry, field) == getattr(preset, field)
+    assert all_backbone_arguments(entry) == all_backbone_arguments(preset)
+
+
+def all_backbone_arguments(entry):
+    """Those of the entry on top of the variant's, on top of the class's defaults."""
+    arguments = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in variants()[entry.variant].items()
+    }
+    parameters = inspect.signature(getattr(keras_deeplab, arguments["backbone"])).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    return {**defaults, **arguments, **entry.backbone}
 
 
 def test_an_entry_holds_what_differs_from_the_models_own_defaults():
@@ -443,6 +474,15 @@ def test_the_dataset_of_the_evaluation_will_do():
     del message["train_dataset_options"]
     entry = model_entry(options_of(message), "mine")
     assert (entry.label_space, entry.image_size, entry.arguments) == ("cityscapes", (1025, 2049), {})
+
+
+def test_without_crops_a_convolutional_network_takes_any_size():
+    message = experiment()
+    del message["train_dataset_options"]["crop_size"], message["eval_dataset_options"]["crop_size"]
+    assert model_entry(options_of(message), "mine").image_size is None
+    message["model_options"]["backbone"]["name"] = "axial_swidernet"
+    with pytest.raises(ValueError, match=r"^mine:\d+: axial_swidernet needs to know the size of the image"):
+        model_entry(options_of(message), "mine")
 
 
 def change(path, value, **kwargs):

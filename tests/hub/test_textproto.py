@@ -253,3 +253,40 @@ def test_what_is_printed_is_read_back(message, data):
     fields = printer.message(message)
     assert parse(printer.text) == fields
     assert [type(f.value) for f in parse(printer.text)] == [type(f.value) for f in fields]
+
+
+@hypothesis.given(
+    st.text(st.characters(codec="utf-8")),
+    st.integers(0, 2**64 - 1),
+    st.integers(-(2**63), -1),
+    st.floats(allow_nan=False),
+    st.lists(st.integers(-(2**31), 2**31 - 1)),
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+)
+def test_what_protobuf_prints_is_read(text, positive, negative, number, path, style):
+    descriptor = pytest.importorskip("google.protobuf.descriptor_pb2")
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    message = descriptor.FileDescriptorProto(name=text)
+    message.options.optimize_for = descriptor.FileOptions.CODE_SIZE
+    option = message.options.uninterpreted_option.add(
+        positive_int_value=positive,
+        negative_int_value=negative,
+        double_value=number,
+        string_value=text.encode(),
+    )
+    option.name.add(name_part=text, is_extension=False)
+    message.source_code_info.location.add(path=path)
+    names = ("as_one_line", "use_short_repeated_primitives", "pointy_brackets", "as_utf8")
+    printed = text_format.MessageToString(message, **dict(zip(names, style, strict=True)))
+
+    fields = {field.name: field.value for field in parse(printed)}
+    options = {field.name: field.value for field in fields["options"]}
+    values = {field.name: field.value for field in options["uninterpreted_option"]}
+    assert fields["name"] == text
+    assert options["optimize_for"] == Identifier("CODE_SIZE")
+    assert [field.value for field in values["name"]] == [text, Identifier("false")]
+    assert (values["positive_int_value"], values["negative_int_value"]) == (positive, negative)
+    assert float(values["double_value"]) == number
+    assert values["string_value"] == text
+    (location,) = fields["source_code_info"]
+    assert [field.value for field in location.value] == path
