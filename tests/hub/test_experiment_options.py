@@ -142,7 +142,7 @@ def test_all_that_is_wrong_is_reported_by_line():
         "mine:4: backbone is set a second time, after line 3.",
         "mine:5: model_options.panoptic_deeplab is a message in { }. Found: 3.",
         "mine:6: model_options has no field 'low_level'. It belongs to DeepLabV3PlusOptions or "
-        "PanopticDeepLabOptions or MotionDeepLabOptions or ViPDeepLabOptions.",
+        "PanopticDeepLabOptions or MotionDeepLabOptions.",
         "mine:9: trainer_options.solver_options.use_sync_batchnorm is true or false. Found: 2.",
         "mine:9: trainer_options.solver_options.warmup_steps is a whole number. Found: 0.5.",
         "mine:10: trainer_options has no field 'xyz'.",
