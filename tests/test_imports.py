@@ -30,7 +30,11 @@ ARROWS = {
     "layers": {"ops"},
     "losses": {"labels", "ops"},
     "postprocessing": {"labels", "layers", "ops"},
-    "hub.registry": {"version"},
+    "hub.archive": set(),
+    "hub.cache": set(),
+    "hub.checkpoint_reader": set(),
+    "hub.download": {"progress", "version"},
+    "hub.registry": {"hub.cache", "hub.preset_table"},
     "hub.preset_folder": {"labels", "version"},
     "hub.preset_entry": {"labels"},
     # Which backbone a class can load is asked of the backbones, once there are some.

@@ -6,8 +6,11 @@ name to a folder, or raises `LookupError` with the reason it has none.
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 from collections.abc import Callable
+
+from keras_deeplab.hub import cache
 
 CONFIG_FILE = "config.json"
 
@@ -16,30 +19,33 @@ def resolve(preset: str | pathlib.Path) -> pathlib.Path:
     """The folder that holds a preset's files.
 
     Args:
-        preset: str or path. A preset's name, or a folder written by `save_to_preset`.
+        preset: str or path. A preset's name or alias, or a folder written by `save_to_preset`. Published
+            ones are downloaded and converted on first use, and kept in the cache.
 
     Returns:
         Path of an existing folder with a `config.json`.
 
     Raises:
-        ValueError: if no source has the preset; the message lists what was tried and why it failed.
+        ValueError: if no source has the preset; the message lists what was tried and why it failed. Also for
+            a planned preset, whose model this version does not have yet.
 
     Example:
     ```python
     resolve("./my_preset")
     ```
     """
-    reasons = []
+    reasons, last = [], None
     for label, find in SOURCES:
         try:
             return find(preset)
         except LookupError as reason:
             reasons.append(f"  {label}: {reason.args[0]}")
+            last = reason
     raise ValueError(
         f"Preset {str(preset)!r} was not found. Tried:\n" + "\n".join(reasons) + "\n"
         f"Built-in presets: {', '.join(embedded_presets()) or 'none'}. "
         "A folder written by `model.save_to_preset(folder)` works too."
-    )
+    ) from last
 
 
 def embedded_presets() -> dict[str, pathlib.Path]:
@@ -68,4 +74,31 @@ def _embedded(preset):
     return presets[str(preset)]
 
 
-SOURCES: list[tuple[str, Callable]] = [("folder", _folder), ("package", _embedded)]
+def _cached(preset):
+    # Imported here, as the sources below: the tables build models, which rest on this file.
+    from keras_deeplab.hub import preset_table
+
+    try:
+        entry = preset_table.find_entry(str(preset))
+    except ValueError:
+        raise LookupError("not the name of a published preset") from None
+    if entry.status == "planned":
+        raise ValueError(f"The preset {entry.name!r} is planned: this version has no {entry.model} yet.")
+    folder = cache.cached_folder(entry.name)
+    if folder is None:
+        raise LookupError(f"not in {str(cache.cache_root() / 'presets')!r}")
+    return folder
+
+
+def _module(name):
+    """The source that is a module's function `find`."""
+    return lambda preset: importlib.import_module(f"keras_deeplab.hub.{name}").find(str(preset))
+
+
+SOURCES: list[tuple[str, Callable]] = [
+    ("folder", _folder),
+    ("package", _embedded),
+    ("cache", _cached),
+    # Hugging Face comes here: ("Hugging Face", _module("hugging_face")).
+    ("DeepLab2's archives", _module("published")),
+]
