@@ -83,7 +83,7 @@ def _cached(preset):
     except ValueError:
         raise LookupError("not the name of a published preset") from None
     if entry.status == "planned":
-        raise ValueError(f"The preset {entry.name!r} is planned: this version has no {entry.model} yet.")
+        preset_table.build_model(entry)  # raises the error that says what this version lacks
     folder = cache.cached_folder(entry.name)
     if folder is None:
         raise LookupError(f"not in {str(cache.cache_root() / 'presets')!r}")
