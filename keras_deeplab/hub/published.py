@@ -14,7 +14,7 @@ from keras_deeplab.hub.convert import convert_checkpoint
 from keras_deeplab.hub.download import download
 
 ARCHIVES = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint/"
-LICENSE = "apache-2.0"
+LICENSE = "Apache-2.0"
 
 
 def find(preset: str) -> pathlib.Path:
@@ -47,19 +47,16 @@ def _make(entry, work):
         unpack(path, work / "checkpoint")
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        source = {
-            "archive": entry.archive,
-            "archive_url": url,
-            "archive_sha256": digest,
-            "license": LICENSE,
-        }
+        source = {"archive": entry.archive, "archive_sha256": digest, "license": LICENSE}
+        if url is not None:
+            source["archive_url"] = url
         convert_checkpoint(entry, work / "checkpoint", work / "preset", source)
     return work / "preset"
 
 
 @contextlib.contextmanager
 def _archive(name):
-    """URL and path of an archive; among the downloads it is removed once it is used, or is found no good."""
+    """URL, `None` for a folder's, and path of an archive; among the downloads it is removed once it is used, or is found no good."""
     base = os.environ.get("KERAS_DEEPLAB_ARCHIVES") or ARCHIVES
     if not base.startswith(("http://", "https://")):
         path = pathlib.Path(base).expanduser() / name

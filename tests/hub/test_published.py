@@ -130,7 +130,7 @@ def test_a_model_by_name_has_deeplab2s_outputs(server, root, archives, source):
             "archive": MODEL.archive,
             "archive_url": server.url(MODEL.archive),
             "archive_sha256": hashlib.sha256(content).hexdigest(),
-            "license": "apache-2.0",
+            "license": "Apache-2.0",
             "checkpoint": "ckpt-1",
             "paper": "1911.10194",
         }.items()
