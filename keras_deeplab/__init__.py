@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_deeplab.evaluation.callback import PanopticEvaluation
     from keras_deeplab.evaluation.compare import compare
     from keras_deeplab.evaluation.evaluate import evaluate
+    from keras_deeplab.hub.upload import upload_preset
     from keras_deeplab.labels import CITYSCAPES, LabelSpace
     from keras_deeplab.models.deeplab_v3 import DeepLabV3
     from keras_deeplab.models.deeplab_v3_plus import DeepLabV3Plus
@@ -37,13 +38,14 @@ _HOMES = {
     "Segmenter": "models.segmenter",
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
+    "upload_preset": "hub.upload",
 }
 
 __all__ = [
     "CITYSCAPES", "Backbone", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone",
     "PanopticDeepLab", "PanopticEvaluation", "ResNetBackbone", "Segmentation", "Segmenter", "__version__",
     "compare", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models", "ops",
-    "postprocessing",
+    "postprocessing", "upload_preset",
 ]  # fmt: skip
 
 

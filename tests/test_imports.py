@@ -35,7 +35,9 @@ ARROWS = {
     "hub.checkpoint_reader": set(),
     "hub.download": {"progress", "version"},
     "hub.registry": {"hub.cache", "hub.preset_table"},
-    "hub.preset_folder": {"labels", "version"},
+    "hub.preset_files": set(),
+    "hub.weights_file": set(),
+    "hub.preset_folder": {"hub.preset_files", "hub.weights_file", "labels", "version"},
     "hub.preset_entry": {"labels"},
     # Which backbone a class can load is asked of the backbones, once there are some.
     "hub.preset_table": {"backbones", "hub.preset_entry", "hub.registry", "labels"},

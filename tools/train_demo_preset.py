@@ -10,7 +10,6 @@ import argparse
 import json
 import pathlib
 
-import h5py
 import keras
 
 import keras_deeplab as kd
@@ -41,24 +40,6 @@ def build_model():
     )
 
 
-def halve_weights(path):
-    """Stores a file's float32 numbers as float16; loading turns them back into the network's type."""
-    halved = path.with_suffix(".half")
-    with h5py.File(path) as source, h5py.File(halved, "w") as target:
-
-        def copy(name, item):
-            if isinstance(item, h5py.Group):
-                copied = target.require_group(name)
-            else:
-                half = item.dtype == "float32"
-                copied = target.create_dataset(name, data=item[()], dtype="float16" if half else item.dtype)
-            copied.attrs.update(item.attrs)
-
-        source.visititems(copy)
-        target.attrs.update(source.attrs)
-    halved.replace(path)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("presets/street_demo"))
@@ -80,9 +61,7 @@ def main():
     )
     model.compile(optimizer=keras.optimizers.Adam(schedule, clipnorm=10.0))
     model.fit(pipeline, epochs=10, steps_per_epoch=arguments.steps // 10, verbose=2)
-    model.save_to_preset(arguments.output)
-    for path in arguments.output.glob("*.weights.h5"):
-        halve_weights(path)
+    model.save_to_preset(arguments.output, weights_dtype="float16")
 
     model = kd.PanopticDeepLab.from_preset(arguments.output)
     unseen = StreetScenes(100, image_size=IMAGE_SIZE, seed=arguments.seed + 1)

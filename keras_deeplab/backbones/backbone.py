@@ -77,7 +77,7 @@ class Backbone(keras_hub.models.Backbone):
         """Builds the backbone of a preset.
 
         Args:
-            preset: str or path. A preset's name or folder.
+            preset: str or path. A preset's name or folder, or `"hf://organisation/name[@revision]"`.
             load_weights: bool. With `False` the weights are fresh, and a published name needs no files.
             **overrides: constructor arguments to replace, e.g. `image_shape=(513, 1025, 3)`.
 
@@ -93,14 +93,18 @@ class Backbone(keras_hub.models.Backbone):
         folder = registry.resolve(entry.name if entry else preset)
         return preset_folder.load_backbone(folder, cls, load_weights, overrides)
 
-    def save_to_preset(self, preset_dir, max_shard_size: float = 10) -> None:
+    def save_to_preset(
+        self, preset_dir, max_shard_size: float = 10, weights_dtype: str | None = None
+    ) -> None:
         """Writes configuration and weights as a preset folder.
 
         Args:
             preset_dir: str or path. The folder; it appears complete or not at all.
-            max_shard_size: float. Largest weights file in GB.
+            max_shard_size: float. Largest weights file in GB, as float32.
+            weights_dtype: str. `"float16"` or `"bfloat16"` makes the files half as large: kernels are rounded
+                to that type, and loaded in the network's own type again.
         """
-        preset_folder.save_backbone(self, preset_dir, max_shard_size)
+        preset_folder.save_backbone(self, preset_dir, max_shard_size, weights_dtype)
 
 
 def check_backbone_arguments(output_stride: int, image_shape) -> tuple:

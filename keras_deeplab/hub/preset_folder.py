@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-import json
 import os
 import pathlib
 import shutil
@@ -20,50 +19,94 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_deeplab.hub.preset_files import (
+    CONFIG_FILE,
+    METADATA_FILE,
+    PREPROCESSOR_FILE,
+    SHARDED_WEIGHTS_FILE,
+    TASK_FILE,
+    TASK_WEIGHTS_FILE,
+    WEIGHTS_FILE,
+    preset_files,
+    read_json,
+    require_file,
+    write_json,
+)
+from keras_deeplab.hub.weights_file import cast_weights, check_weights_dtype
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.version import __version__
-
-CONFIG_FILE = "config.json"
-TASK_FILE = "task.json"
-PREPROCESSOR_FILE = "preprocessor.json"
-METADATA_FILE = "metadata.json"
-WEIGHTS_FILE = "model.weights.h5"
-SHARDED_WEIGHTS_FILE = "model.weights.json"
-TASK_WEIGHTS_FILE = "task.weights.h5"
 
 # Arguments that a user changes on the model but that belong to its backbone's configuration.
 BACKBONE_ARGUMENTS = ("image_shape", "output_stride")
 
 
-def save_backbone(backbone: keras.Model, folder: str | os.PathLike, max_shard_size: float = 10) -> None:
+def save_backbone(
+    backbone: keras.Model,
+    folder: str | os.PathLike,
+    max_shard_size: float = 10,
+    weights_dtype: str | None = None,
+) -> None:
     """Writes a backbone as a preset folder.
 
     Args:
         backbone: the model.
         folder: path. Created, or its preset files replaced.
-        max_shard_size: float. Largest weights file in GB.
+        max_shard_size: float. Largest weights file in GB, as float32.
+        weights_dtype: str. `"float16"` or `"bfloat16"` stores kernels in that type; see `cast_preset`.
     """
-    _write_folder(folder, lambda target: _write_backbone(backbone, target, max_shard_size))
+
+    def write(target):
+        _write_backbone(backbone, target, max_shard_size)
+        cast_preset(target, weights_dtype)
+
+    check_weights_dtype(weights_dtype)
+    _write_folder(folder, write)
 
 
-def save_task(task: keras.Model, folder: str | os.PathLike, max_shard_size: float = 10) -> None:
+def save_task(
+    task: keras.Model,
+    folder: str | os.PathLike,
+    max_shard_size: float = 10,
+    weights_dtype: str | None = None,
+) -> None:
     """Writes a task, its backbone and its preprocessor as a preset folder, without optimizer state.
 
     Args:
         task: the model.
         folder: path. Created, or its preset files replaced.
-        max_shard_size: float. Largest weights file in GB.
+        max_shard_size: float. Largest weights file in GB, as float32.
+        weights_dtype: str. `"float16"` or `"bfloat16"` stores kernels in that type; see `cast_preset`.
     """
 
     def write(target):
-        _write_json(target / TASK_FILE, _serialize(task))
+        write_json(target / TASK_FILE, _serialize(task))
         _write_backbone(task.backbone, target, max_shard_size)
         if task.preprocessor is not None:
-            _write_json(target / PREPROCESSOR_FILE, _serialize(task.preprocessor))
+            write_json(target / PREPROCESSOR_FILE, _serialize(task.preprocessor))
         with _without_optimizer(task):
             task.save_task_weights(str(target / TASK_WEIGHTS_FILE))
+        cast_preset(target, weights_dtype)
 
+    check_weights_dtype(weights_dtype)
     _write_folder(folder, write)
+
+
+def cast_preset(folder: pathlib.Path, weights_dtype: str | None) -> None:
+    """Stores a preset's kernels in half precision, and says so in its `metadata.json`.
+
+    Half as large on disk; loading casts back to the network's own type, so that only rounding remains.
+    Biases, batch normalisation, and what would overflow keep float32.
+
+    Args:
+        folder: path of a preset folder.
+        weights_dtype: str. `"float16"` or `"bfloat16"`; `None` changes nothing.
+    """
+    if weights_dtype is None:
+        return
+    for path in folder.glob("*.weights.h5"):
+        cast_weights(path, weights_dtype)
+    metadata = read_json(folder / METADATA_FILE)
+    write_json(folder / METADATA_FILE, {**metadata, "weights_dtype": weights_dtype})
 
 
 def load_backbone(folder: pathlib.Path, cls: type, load_weights: bool, overrides: dict) -> keras.Model:
@@ -81,7 +124,7 @@ def load_backbone(folder: pathlib.Path, cls: type, load_weights: bool, overrides
     Raises:
         ValueError: if the folder holds another class or is damaged.
     """
-    config = _read_json(folder / CONFIG_FILE)
+    config = read_json(folder / CONFIG_FILE)
     config["config"].update(overrides)
     backbone = _deserialize(config, cls, folder)
     if load_weights:
@@ -108,7 +151,7 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
     """
     if not (folder / TASK_FILE).is_file():
         raise ValueError(f"The preset {str(folder)!r} has no {TASK_FILE}: it holds a backbone alone.")
-    config = _read_json(folder / TASK_FILE)
+    config = read_json(folder / TASK_FILE)
     arguments = config["config"]
     overrides = dict(overrides)
     for name in BACKBONE_ARGUMENTS:
@@ -135,8 +178,8 @@ def load_task(folder: pathlib.Path, cls: type, load_weights: bool, overrides: di
 
 
 def _write_backbone(backbone, target, max_shard_size):
-    _write_json(target / CONFIG_FILE, _serialize(backbone))
-    _write_json(
+    write_json(target / CONFIG_FILE, _serialize(backbone))
+    write_json(
         target / METADATA_FILE,
         {
             "keras_version": keras.version(),
@@ -163,8 +206,13 @@ def _write_folder(folder, write: Callable[[pathlib.Path], None]):
         temporary.mkdir()
         write(temporary)
         if folder.exists():
-            for path in sorted(temporary.iterdir()):
-                os.replace(path, folder / path.name)
+            written = {path.name for path in temporary.iterdir()}
+            for name in sorted(written):
+                os.replace(temporary / name, folder / name)
+            # A model in one file leaves no shards of the one before, nor a backbone an old head.
+            for path in preset_files(folder):
+                if path.name not in written:
+                    path.unlink()
         else:
             shutil.move(temporary, folder)
 
@@ -236,8 +284,7 @@ def _load_task_weights(task, path, other_classes):
 
 @contextlib.contextmanager
 def _damage_named(path):
-    if not path.is_file():
-        raise ValueError(f"The preset {str(path.parent)!r} is incomplete: {path.name} is missing.")
+    require_file(path)
     try:
         yield
     except (OSError, KeyError) as error:
@@ -251,14 +298,3 @@ def _without_optimizer(task):
         yield
     finally:
         task.optimizer = optimizer
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"Cannot read {str(path)!r}: {error}") from error

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from keras_deeplab.hub import cache
 
 CONFIG_FILE = "config.json"
+FOLDER, HUB = "folder", "Hugging Face"
 
 
 def resolve(preset: str | pathlib.Path) -> pathlib.Path:
@@ -96,9 +97,9 @@ def _module(name):
 
 
 SOURCES: list[tuple[str, Callable]] = [
-    ("folder", _folder),
+    (FOLDER, _folder),
     ("package", _embedded),
     ("cache", _cached),
-    # Hugging Face comes here: ("Hugging Face", _module("hugging_face")).
+    (HUB, _module("hugging_face")),
     ("DeepLab2's archives", _module("published")),
 ]

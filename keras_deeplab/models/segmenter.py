@@ -247,7 +247,8 @@ class Segmenter(keras_hub.models.Task):
         """Builds a model from a preset.
 
         Args:
-            preset: str or path. A preset's name, or a folder written by `save_to_preset`.
+            preset: str or path. A preset's name, a folder written by `save_to_preset`, or a repository on
+                the Hugging Face Hub, `"hf://organisation/name"` or `"hf://organisation/name@revision"`.
             load_weights: bool. With `False` the weights are fresh, and a published name needs no files.
             **overrides: constructor arguments to replace, and `image_shape` or `output_stride` of the
                 backbone.
@@ -270,14 +271,18 @@ class Segmenter(keras_hub.models.Task):
         folder = registry.resolve(entry.name if entry else preset)
         return preset_folder.load_task(folder, cls, load_weights, overrides)
 
-    def save_to_preset(self, preset_dir: str | os.PathLike, max_shard_size: float = 10) -> None:
+    def save_to_preset(
+        self, preset_dir: str | os.PathLike, max_shard_size: float = 10, weights_dtype: str | None = None
+    ) -> None:
         """Writes the model as a preset folder, without optimizer state.
 
         Args:
             preset_dir: str or path. The folder; it appears complete or not at all.
-            max_shard_size: float. Largest weights file in GB.
+            max_shard_size: float. Largest weights file in GB, as float32.
+            weights_dtype: str. `"float16"` or `"bfloat16"` makes the files half as large: kernels are rounded
+                to that type, and loaded in the network's own type again.
         """
-        preset_folder.save_task(self, preset_dir, max_shard_size)
+        preset_folder.save_task(self, preset_dir, max_shard_size, weights_dtype)
 
     def get_config(self):
         return {

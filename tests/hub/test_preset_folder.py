@@ -94,9 +94,62 @@ def test_an_unknown_class_is_named(folder):
         Segmenter.from_preset(folder)
 
 
+def test_saving_again_leaves_no_old_weights(model, folder):
+    model.save_to_preset(folder, max_shard_size=0.002)
+    assert not (folder / "model.weights.h5").exists()
+    model.save_to_preset(folder)
+    assert not list(folder.glob("model_*.weights.h5"))
+    model.backbone.save_to_preset(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "metadata.json", "model.weights.h5"}
+
+
 def test_large_weights_are_sharded(model, tmp_path):
     model.save_to_preset(tmp_path / "sharded", max_shard_size=0.002)
     assert len(list((tmp_path / "sharded").glob("model_*.weights.h5"))) > 1
     copy = Segmenter.from_preset(tmp_path / "sharded")
     for ours, theirs in zip(model.weights, copy.weights, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float16", 2e-3), ("bfloat16", 2e-2)])
+def test_half_precision_on_disk_changes_outputs_by_rounding_alone(model, tmp_path, dtype, bound):
+    model.save_to_preset(tmp_path / "full")
+    model.save_to_preset(tmp_path / "half", weights_dtype=dtype)
+    sizes = [sum(p.stat().st_size for p in (tmp_path / name).glob("*.h5")) for name in ("full", "half")]
+    assert sizes[1] < 0.7 * sizes[0]  # the rest is HDF5's own
+    assert json.loads((tmp_path / "half" / "metadata.json").read_text())["weights_dtype"] == dtype
+
+    copy = Segmenter.from_preset(tmp_path / "half")
+    assert {keras.backend.standardize_dtype(v.dtype) for v in copy.weights} == {"float32"}
+    for ours, theirs in zip(model.weights, copy.weights, strict=True):
+        if len(ours.shape) < 2:
+            np.testing.assert_array_equal(
+                keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)
+            )
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 33, 33, 3)).astype("float32")
+    for name, expected in model(images).items():
+        expected, found = (keras.ops.convert_to_numpy(heads) for heads in (expected, copy(images)[name]))
+        error = np.abs(found - expected).max()
+        assert 0 < error < bound * np.abs(expected).max(), name
+
+
+def test_half_precision_goes_with_shards_and_keras_hub(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset", max_shard_size=0.002, weights_dtype="float16")
+    assert len(list((tmp_path / "preset").glob("model_*.weights.h5"))) > 1
+    ours = Segmenter.from_preset(tmp_path / "preset").backbone
+    theirs = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+
+
+def test_keras_hub_loads_the_task(model, folder):
+    task = keras_hub.models.Task.from_preset(str(folder))
+    assert type(task) is PanopticDeepLab
+    for ours, theirs in zip(model.weights, task.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
+
+
+def test_an_unknown_type_of_weights_is_an_error(model, tmp_path):
+    with pytest.raises(ValueError, match="`weights_dtype` must be 'float16' or 'bfloat16'"):
+        model.save_to_preset(tmp_path / "preset", weights_dtype="int8")
+    assert not list(tmp_path.iterdir())
