@@ -94,8 +94,9 @@ def main(arguments=None):
     entries = [e for e in preset_table.preset_entries().values() if fnmatch.fnmatchcase(e.name, options.only)]
     if not entries:
         parser.error(f"no preset matches {options.only!r}")
-    # What goes to the Hub must not come from it.
-    registry.SOURCES = [source for source in registry.SOURCES if source[0] != registry.HUB]
+    # What goes to the Hub must not come from it, nor from a folder that happens to have the preset's name.
+    others = (registry.FOLDER, registry.HUB)
+    registry.SOURCES = [source for source in registry.SOURCES if source[0] not in others]
     done, failed = collections.Counter(), {}
     for entry in entries:
         try:

@@ -65,7 +65,7 @@ def model_card(folder: str | os.PathLike, repository: str, entry=None, license: 
         f"# {name}",
         _summary(config, task, entry),
         f"![An image that the model segmented]({PICTURE_FILE})" if (folder / PICTURE_FILE).is_file() else "",
-        _usage(repository, task),
+        _usage(repository, task, entry),
         _metrics(entry),
         _label_space(space),
         _origin(entry, metadata),
@@ -138,30 +138,32 @@ def _dataset(entry):
 
 
 def _summary(config, task, entry):
-    height, width, _ = config["config"]["image_shape"]
-    size = "any size" if None in (height, width) else f"{height}x{width} (others are fitted and fitted back)"
-    model = task["class_name"] if task else "A backbone"
-    lines = [f"{model} on {entry.variant if entry else config['class_name']}"]
+    text = (
+        f"{task['class_name'] if task else 'A backbone'}: {entry.variant if entry else config['class_name']}"
+    )
     if entry:
-        lines[0] += f", trained on {_dataset(entry)[0]}"
-    lines[0] += "."
-    rows = [("Images", size), ("Output stride", config["config"].get("output_stride"))]
+        text += f", trained on {_dataset(entry)[0]}"
+    height, width, _ = config["config"]["image_shape"]
+    rows = [("Images", "any size" if None in (height, width) else f"{height}x{width}")]
+    if "output_stride" in config["config"]:
+        rows.append(("Output stride", config["config"]["output_stride"]))
+    if entry and entry.parameters:
+        rows.append(("Parameters", f"{entry.parameters:,}"))
     if entry and entry.paper:
         rows.append(("Paper", f"[arXiv:{entry.paper}](https://arxiv.org/abs/{entry.paper})"))
-    if entry and entry.note:
-        rows.append(("Note", entry.note))
-    return f"{lines[0]}\n\n{_table(('', ''), [row for row in rows if row[1] is not None])}"
+    note = f"\n\n{entry.note}" if entry and entry.note else ""
+    return f"{text}.{note}\n\n{_table(('', ''), rows)}"
 
 
-def _usage(repository, task):
+def _usage(repository, task, entry):
     if task:
         code = f"""model = kd.Segmenter.from_preset("hf://{repository}")
 result = model.segment("street.jpg")  # any size; a folder, a list or arrays too
 result.save("street_segmented.png")  # overlay and legend
 print(result.segments)  # class, area, box and score of each"""
     else:
-        code = f"""backbone = kd.Backbone.from_preset("hf://{repository}", image_shape=(513, 1025, 3))
-features = backbone(images / 127.5 - 1.0)  # float images [b, 513, 1025, 3] -> {{"res2": ..., "res5": ...}}"""
+        code = f"""backbone = kd.Backbone.from_preset("hf://{repository}")
+features = backbone({_normalized(entry)})  # images [b, h, w, 3] in 0..255 -> {{"res2": ..., "res5": ...}}"""
     return f"""## Use
 
 One set of weights for TensorFlow, JAX and PyTorch, with [keras-deeplab](https://pypi.org/project/keras-deeplab).
@@ -180,6 +182,12 @@ import keras_deeplab as kd
 ```
 
 `"hf://{repository}@<commit>"` pins a version."""
+
+
+def _normalized(entry):
+    if entry and entry.normalization:
+        return f"(images - {list(entry.normalization['mean'])}) / {list(entry.normalization['std'])}"
+    return "images / 127.5 - 1.0"
 
 
 def _metrics(entry):

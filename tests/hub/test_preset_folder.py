@@ -142,13 +142,6 @@ def test_half_precision_goes_with_shards_and_keras_hub(model, tmp_path):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
 
 
-def test_keras_hub_loads_the_task(model, folder):
-    task = keras_hub.models.Task.from_preset(str(folder))
-    assert type(task) is PanopticDeepLab
-    for ours, theirs in zip(model.weights, task.weights, strict=True):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
-
-
 def test_an_unknown_type_of_weights_is_an_error(model, tmp_path):
     with pytest.raises(ValueError, match="`weights_dtype` must be 'float16' or 'bfloat16'"):
         model.save_to_preset(tmp_path / "preset", weights_dtype="int8")
