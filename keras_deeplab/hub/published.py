@@ -56,7 +56,10 @@ def _make(entry, work):
 
 @contextlib.contextmanager
 def _archive(name):
-    """URL, `None` for a folder's, and path of an archive; among the downloads it is removed once it is used, or is found no good."""
+    """URL, `None` where it lies in a folder, and path of an archive.
+
+    Among the downloads it is removed once it is used, or is found no good.
+    """
     base = os.environ.get("KERAS_DEEPLAB_ARCHIVES") or ARCHIVES
     if not base.startswith(("http://", "https://")):
         path = pathlib.Path(base).expanduser() / name
