@@ -12,7 +12,7 @@ import os
 import pathlib
 
 import keras_deeplab
-from keras_deeplab.hub import registry
+from keras_deeplab.hub import cache, registry
 from keras_deeplab.hub.preset_entry import PresetEntry, read_tables
 from keras_deeplab.labels import LabelSpace
 
@@ -86,13 +86,6 @@ def loadable_presets(cls: type) -> dict[str, dict]:
     return presets
 
 
-def cached_folder(name: str) -> pathlib.Path | None:
-    """The folder of a preset that was downloaded before, `None` if it was not."""
-    usual = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_deeplab")
-    folder = pathlib.Path(os.environ.get("KERAS_DEEPLAB_CACHE") or usual).expanduser() / "presets" / name
-    return folder if (folder / registry.CONFIG_FILE).is_file() else None
-
-
 def describe(entry: PresetEntry) -> dict:
     """Everything about a preset as plain values: `PresetEntry.to_dict`, and what is on this machine.
 
@@ -102,7 +95,7 @@ def describe(entry: PresetEntry) -> dict:
     Returns:
         Dict with `cached`, bool, too. `size` are the weights' bytes on disk where the preset is there.
     """
-    folder = registry.embedded_presets().get(entry.name) or cached_folder(entry.name)
+    folder = registry.embedded_presets().get(entry.name) or cache.cached_folder(entry.name)
     facts = {**entry.to_dict(), "cached": folder is not None}
     if folder is not None:
         facts["size"] = sum(path.stat().st_size for path in folder.glob("*.weights*.h5"))

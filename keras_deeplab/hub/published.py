@@ -14,7 +14,6 @@ from keras_deeplab.hub.convert import convert_checkpoint
 from keras_deeplab.hub.download import download
 
 ARCHIVES = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint/"
-LICENSE = "Apache-2.0"
 
 
 def find(preset: str) -> pathlib.Path:
@@ -47,7 +46,7 @@ def _make(entry, work):
         unpack(path, work / "checkpoint")
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        source = {"archive": entry.archive, "archive_sha256": digest, "license": LICENSE}
+        source = {"archive": entry.archive, "archive_sha256": digest, "license": entry.license}
         if url is not None:
             source["archive_url"] = url
         convert_checkpoint(entry, work / "checkpoint", work / "preset", source)
