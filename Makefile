@@ -8,10 +8,13 @@ OUTPUT ?= outputs
 # Extra arguments for pytest, e.g. `make test PYTEST_ARGS="-k resnet"`.
 PYTEST_ARGS ?=
 
-# These need no backend, so they run once. Every other test runs on each backend.
-NUMPY_TESTS := tests/cli tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
-	cli contact_sheet docs imports labels memory progress results runs segments visualization))) \
-	$(filter-out tests/evaluation/test_callback.py, $(wildcard tests/evaluation/*.py))
+# What these test does not depend on the backend, so they run once. Every other test runs on each backend.
+ONCE_TESTS := tests/cli tests/data tests/metrics $(wildcard $(addprefix tests/test_, $(addsuffix .py, \
+	cli contact_sheet docs imports labels memory progress results runs segments upload_presets visualization))) \
+	$(filter-out tests/evaluation/test_callback.py, $(wildcard tests/evaluation/*)) \
+	$(addprefix tests/hub/test_, $(addsuffix .py, archive cache cards checkpoint_reader download \
+	experiment_options olah preset_files preset_table published_trouble registry textproto upload \
+	weights_file))
 
 .PHONY: help venv demo test lint format clean
 
@@ -51,7 +54,7 @@ test: $(BIN)/.tests
 	@failed=""; \
 	for backend in tensorflow jax torch; do \
 		skipped=""; \
-		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(NUMPY_TESTS))"; \
+		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(ONCE_TESTS))"; \
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile \
 			$$skipped $(PYTEST_ARGS) || failed="$$failed $$backend"; \
