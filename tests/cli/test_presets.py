@@ -1,7 +1,9 @@
 import json
+import pathlib
 
 import pytest
 
+import keras_deeplab
 from keras_deeplab.cli import main, presets_list
 from keras_deeplab.hub import preset_table, registry
 
@@ -127,6 +129,24 @@ def test_show_of_an_unknown_preset_names_similar_ones(capsys):
     assert (
         "Unknown preset 'resnet50_citscapes'. Similar presets: resnet50_cityscapes" in capsys.readouterr().err
     )
+
+
+def test_upload_sends_the_folder_and_prints_the_commit(monkeypatch, capsys):
+    sent = []
+
+    def upload_preset(address, folder, **options):
+        sent.append((address, folder, options))
+        return "https://hub/me/mine/commit/1"
+
+    monkeypatch.setitem(vars(keras_deeplab), "upload_preset", upload_preset)
+    text = printed(capsys, "upload", "./mine", "hf://me/mine", "--license", "mit", "--private")
+    assert text == "https://hub/me/mine/commit/1\n"
+    assert sent == [("hf://me/mine", pathlib.Path("mine"), {"private": True, "license": "mit"})]
+
+
+def test_upload_of_what_is_no_preset_is_a_mistake(tmp_path, capsys):
+    assert main(["presets", "upload", str(tmp_path), "hf://me/mine"]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_help_of_the_group_tells_its_commands_and_the_default(capsys):
