@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from keras_deeplab.version import __version__
 
 if TYPE_CHECKING:
-    from keras_deeplab import data, hub, labels, layers, losses, metrics, models, ops, postprocessing
+    from keras_deeplab import (
+        data,
+        hub,
+        labels,
+        layers,
+        losses,
+        metrics,
+        models,
+        ops,
+        postprocessing,
+        training,
+    )
     from keras_deeplab.backbones import Backbone
     from keras_deeplab.backbones.mobilenet_v3 import MobileNetV3Backbone
     from keras_deeplab.backbones.resnet import ResNetBackbone
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
     from keras_deeplab.models.segmenter import Segmenter
     from keras_deeplab.results import Segmentation
+    from keras_deeplab.training.recipes import Recipe, recipe
 
 _HOMES = {
     "Backbone": "backbones",
@@ -33,19 +45,21 @@ _HOMES = {
     "MobileNetV3Backbone": "backbones.mobilenet_v3",
     "PanopticDeepLab": "models.panoptic_deeplab",
     "PanopticEvaluation": "evaluation.callback",
+    "Recipe": "training.recipes",
     "ResNetBackbone": "backbones.resnet",
     "Segmentation": "results",
     "Segmenter": "models.segmenter",
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
+    "recipe": "training.recipes",
     "upload_preset": "hub.upload",
 }
 
 __all__ = [
     "CITYSCAPES", "Backbone", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone",
-    "PanopticDeepLab", "PanopticEvaluation", "ResNetBackbone", "Segmentation", "Segmenter", "__version__",
-    "compare", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models", "ops",
-    "postprocessing", "upload_preset",
+    "PanopticDeepLab", "PanopticEvaluation", "Recipe", "ResNetBackbone", "Segmentation", "Segmenter",
+    "__version__", "compare", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
+    "ops", "postprocessing", "recipe", "training", "upload_preset",
 ]  # fmt: skip
 
 

@@ -42,6 +42,7 @@ COMPONENTS = {
     "c05_pq_miou": r"(hand|cityscapes_small_11imgs_one_empty|coco)/?.*",
     "c05_stq": r".*",
     "c05_video_depth": r"seq0/.*|dstq_no_valid_depth",
+    "c09_optim": r".*",
 }
 
 GOLDENS = {

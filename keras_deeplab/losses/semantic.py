@@ -13,7 +13,7 @@ class SemanticLoss:
 
     Args:
         ignore_label: int. Class of pixels that do not count.
-        top_k: float in (0, 1]. Share of the pixels that count, hardest first.
+        semantic_top_k: float in (0, 1]. Share of the pixels that count, hardest first.
 
     Call it with `(targets, heads)`: `targets["semantic"]` int `[b, h, w]`, and `targets["semantic_weight"]`
     float `[b, h, w]` where there is one. It returns `{"semantic_loss": float32 [b]}`.
@@ -26,11 +26,11 @@ class SemanticLoss:
 
     names = ("semantic_loss",)
 
-    def __init__(self, ignore_label: int = 255, top_k: float = 1.0):
-        if not 0 < top_k <= 1:
-            raise ValueError(f"`top_k` must lie in (0, 1]. Received: {top_k}")
+    def __init__(self, ignore_label: int = 255, semantic_top_k: float = 1.0):
+        if not 0 < semantic_top_k <= 1:
+            raise ValueError(f"`semantic_top_k` must lie in (0, 1]. Received: {semantic_top_k}")
         self.ignore_label = ignore_label
-        self.top_k = top_k
+        self.semantic_top_k = semantic_top_k
 
     def __call__(self, targets: dict, heads: dict) -> dict:
         loss = semantic_cross_entropy(
@@ -38,7 +38,7 @@ class SemanticLoss:
             heads["semantic_logits"],
             targets.get("semantic_weight"),
             self.ignore_label,
-            self.top_k,
+            self.semantic_top_k,
         )
         return {"semantic_loss": loss}
 
@@ -47,4 +47,4 @@ class SemanticLoss:
         return cls(**config)
 
     def get_config(self) -> dict:
-        return {"ignore_label": self.ignore_label, "top_k": self.top_k}
+        return {"ignore_label": self.ignore_label, "semantic_top_k": self.semantic_top_k}

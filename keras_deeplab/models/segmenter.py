@@ -13,6 +13,7 @@ from keras_deeplab.backbones.backbone import OfTheClass, check_keyword_arguments
 from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.hub import preset_folder, preset_table, registry
 from keras_deeplab.labels import LabelSpace
+from keras_deeplab.models.freezing import FREEZERS
 from keras_deeplab.models.inference import segment_images
 from keras_deeplab.models.multi_scale import SINGLE_VIEW, average_heads, list_views
 from keras_deeplab.models.preprocessor import SegmenterPreprocessor
@@ -70,19 +71,30 @@ class Segmenter(keras_hub.models.Task):
         """The loss that `compile(loss="auto")` trains with."""
         raise NotImplementedError(f"{type(self).__name__} does not name its loss.")
 
-    def compile(self, optimizer="auto", loss="auto", **kwargs):
-        """Configures training.
+    def compile(self, optimizer="auto", loss="auto", freeze: str | None = None, **kwargs):
+        """Configures training. `kd.recipe(name)` gives these arguments as they were published.
 
         Args:
-            optimizer: Keras optimizer; `"auto"` is Adam with a learning rate of 2.5e-4.
+            optimizer: Keras optimizer; `"auto"` is Adam with a learning rate of 2.5e-4. One with a method
+                `for_model` is asked for the optimizer of this model.
             loss: callable `(targets, heads) -> {name: float [b]}` with an attribute `names`; `"auto"` is
-                the published loss of the model. Its terms are summed, and logged by name.
+                the published loss of the model. Its terms are summed, and logged by name. One with a method
+                `for_model` is asked for the loss of this model.
+            freeze: what not to train from now on: `"backbone"`, or `"batch_norm"`, which keeps the moving
+                moments, too. `None` leaves all layers as they are.
             **kwargs: as for `keras.Model.compile`.
+
+        Raises:
+            ValueError: for an unknown `freeze`, or a recipe of another model.
         """
-        super().compile(
-            optimizer=keras.optimizers.Adam(2.5e-4) if optimizer == "auto" else optimizer, loss=None, **kwargs
-        )
-        self.training_loss = self.default_loss() if loss == "auto" else loss
+        if freeze is not None and freeze not in FREEZERS:
+            raise ValueError(f"`freeze` must be one of {(*FREEZERS, None)}. Received: freeze={freeze!r}")
+        optimizer = keras.optimizers.Adam(2.5e-4) if optimizer == "auto" else _for_model(optimizer, self)
+        loss = self.default_loss() if loss == "auto" else _for_model(loss, self)
+        if freeze is not None:
+            FREEZERS[freeze](self)
+        super().compile(optimizer=optimizer, loss=None, **kwargs)
+        self.training_loss = loss
         self._loss_trackers = _Hidden([keras.metrics.Mean(name=name) for name in self.training_loss.names])
 
     @property
@@ -322,6 +334,10 @@ class _Hidden:
 
     def __init__(self, value):
         self.value = value
+
+
+def _for_model(choice, model):
+    return choice.for_model(model) if hasattr(choice, "for_model") else choice
 
 
 def _fits(shape, pattern):

@@ -24,7 +24,7 @@ def test_it_is_the_cross_entropy_of_labelled_pixels():
 def test_weights_and_the_hardest_pixels_count_when_given():
     weights = np.array([[[1, 2], [3, 1]]], "float32")
     targets = {"semantic": LABELS, "semantic_weight": weights, "center_heatmap": None}
-    actual = SemanticLoss(9, top_k=0.5)(targets, {"semantic_logits": LOGITS})["semantic_loss"]
+    actual = SemanticLoss(9, semantic_top_k=0.5)(targets, {"semantic_logits": LOGITS})["semantic_loss"]
     expected = semantic_cross_entropy(LABELS, LOGITS, weights, 9, 0.5)
     np.testing.assert_allclose(NUMPY(actual), NUMPY(expected))
 
@@ -32,7 +32,7 @@ def test_weights_and_the_hardest_pixels_count_when_given():
 def test_its_configuration_round_trips():
     assert SemanticLoss.from_config(SemanticLoss(7, 0.2).get_config()).get_config() == {
         "ignore_label": 7,
-        "top_k": 0.2,
+        "semantic_top_k": 0.2,
     }
-    with pytest.raises(ValueError, match="`top_k` must lie in"):
-        SemanticLoss(top_k=0)
+    with pytest.raises(ValueError, match="`semantic_top_k` must lie in"):
+        SemanticLoss(semantic_top_k=0)

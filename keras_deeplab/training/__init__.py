@@ -1,0 +1,1 @@
+"""Training: recipes, learning-rate schedules, optimizers, and freezing parts of a model."""
