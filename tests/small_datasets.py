@@ -6,8 +6,11 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from keras_deeplab.data import write_layout
+from keras_deeplab.data.arrays import ArrayReader
+from keras_deeplab.data.synthetic import StreetScenes
 from keras_deeplab.data.writers import coco_categories
-from keras_deeplab.labels import LABEL_SPACES
+from keras_deeplab.labels import LABEL_SPACES, LabelSpace
 
 HEIGHT, WIDTH = 4, 6
 
@@ -163,3 +166,21 @@ def write_cityscapes(root, split="train", cities=("aachen", "bonn")):
         name = f"{city}/{city}_000000_000019"
         save(root / "leftImg8bit" / split / f"{name}_leftImg8bit.png", picture(number, 2, 4))
         save(root / "gtFine" / split / f"{name}_gtFine_instanceIds.png", ids)
+
+
+def write_harbour(root, count=2):
+    """Rendered streets with four classes: in folders of images and masks, and in COCO's panoptic format."""
+    names = ("ground", "sky", "plants", "vehicle")
+    label_space = LabelSpace("harbour", names, things=(3,))
+    classes = np.full(256, label_space.ignore_label)
+    for own, streets in enumerate(((0, 1, 9), (10,), (8,), (13, 14, 15))):
+        classes[list(streets)] = own
+    images, maps = [], []
+    for number, scene in enumerate(StreetScenes(count, image_size=(129, 257))):
+        street_classes, instances = np.divmod(scene["panoptic"], 1000)
+        own = classes[street_classes]
+        images.append(scene["image"])
+        maps.append((own * 1000 + np.where(own == 3, instances, 0)).astype(np.int32))
+        save(root / "harbour" / "images" / f"{number:04d}.png", images[-1])
+        save(root / "harbour" / "masks" / f"{number:04d}.png", rgb_ids(maps[-1]))
+    write_layout(ArrayReader(images, maps, label_space), root / "boats", "coco", progress=False)

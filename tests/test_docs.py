@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from keras_deeplab.data.prediction_writers.layouts import PREDICTION_LAYOUTS
 from keras_deeplab.data.synthetic import demo_street
 from keras_deeplab.evaluation.tally import MEASURES
 from keras_deeplab.labels import LABEL_SPACES
+from tests.small_datasets import write_harbour
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,6 +69,40 @@ def test_the_guide_to_evaluation_runs_as_written(tmp_path, monkeypatch):
     assert names["results"]["images"] == len(names["scenes"]) == 4
     assert names["metric"].label_space.name == "cityscapes"
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.sqlite", "predictions", "report.html"}
+
+
+@pytest.fixture
+def uncompiled():
+    """Lets TensorFlow run a few steps of training at once: compiling them would take minutes."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_the_guide_to_fine_tuning_runs_as_written(tmp_path, monkeypatch, uncompiled):
+    write_harbour(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = "\n".join(code_blocks(ROOT / "docs" / "fine_tuning.md"))
+    # The same training, only shorter.
+    for long, short in {
+        "steps=2_000": "steps=10, warmup_steps=0, batch_size=1",
+        "epochs=10": "epochs=1",
+    }.items():
+        assert page.count(long) == 2
+        page = page.replace(long, short)
+    names = {}
+    with pytest.warns(UserWarning, match="start fresh"):
+        exec(page, names)
+    assert names["boats"].label_space.classes == names["harbour"].classes
+    assert names["model"].label_space == names["boats"].label_space
+    assert int(names["model"].optimizer.iterations) == 0
+    assert names["recipe"].num_batches == 240_000
+    assert (tmp_path / "0000_panoptic.png").is_file()
 
 
 def test_the_table_of_metrics_is_that_of_the_code():

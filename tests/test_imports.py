@@ -51,6 +51,10 @@ ARROWS = {
         *("data", "labels", "memory", "metrics", "progress", "results", "segments", "version"),
         "visualization",
     },
+    "training": {
+        *("data", "evaluation", "hub.preset_table", "labels", "layers", "losses", "memory", "metrics"),
+        *("models", "ops", "progress", "results", "segments", "version", "visualization"),
+    },
 }  # fmt: skip
 NUMPY_ONLY = [
     *("labels", "memory", "progress", "segments", "runs", "data", "metrics", "results", "visualization"),
@@ -139,6 +143,12 @@ def test_numpy_parts_load_no_backend(part):
 
 def test_the_package_loads_no_backend():
     assert loaded_backends("import keras_deeplab; dir(keras_deeplab)") == set()
+
+
+def test_looking_at_recipes_loads_no_backend():
+    assert (
+        loaded_backends("import keras_deeplab; keras_deeplab.Recipe.load('small_data').num_batches") == set()
+    )
 
 
 def test_the_command_line_loads_no_backend_for_help():

@@ -44,4 +44,8 @@ def freeze_backbone(model: keras.Model) -> None:
 
 
 # What `Segmenter.compile(freeze=...)` takes -> function of the model.
-FREEZERS = {"backbone": freeze_backbone, "batch_norm": freeze_batch_norm}
+FREEZERS = {
+    "backbone": freeze_backbone,
+    "batch_norm": freeze_batch_norm,
+    "backbone_batch_norm": lambda model: freeze_batch_norm(model.backbone),
+}

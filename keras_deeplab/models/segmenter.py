@@ -80,15 +80,17 @@ class Segmenter(keras_hub.models.Task):
             loss: callable `(targets, heads) -> {name: float [b]}` with an attribute `names`; `"auto"` is
                 the published loss of the model. Its terms are summed, and logged by name. One with a method
                 `for_model` is asked for the loss of this model.
-            freeze: what not to train from now on: `"backbone"`, or `"batch_norm"`, which keeps the moving
-                moments, too. `None` leaves all layers as they are.
+            freeze: what not to train from now on: `"backbone"`, all `"batch_norm"`, or
+                `"backbone_batch_norm"`. Moving moments of what is frozen stay, too. `None` leaves all layers
+                as they are.
             **kwargs: as for `keras.Model.compile`.
 
         Raises:
             ValueError: for an unknown `freeze`, or a recipe of another model.
         """
         if freeze is not None and freeze not in FREEZERS:
-            raise ValueError(f"`freeze` must be one of {(*FREEZERS, None)}. Received: freeze={freeze!r}")
+            names = ", ".join(map(repr, FREEZERS))
+            raise ValueError(f"`freeze` must be one of {names}, or None. Received: freeze={freeze!r}")
         optimizer = keras.optimizers.Adam(2.5e-4) if optimizer == "auto" else _for_model(optimizer, self)
         loss = self.default_loss() if loss == "auto" else _for_model(loss, self)
         if freeze is not None:

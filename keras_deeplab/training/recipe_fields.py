@@ -136,7 +136,7 @@ _FIELDS = {
     "gradient_accumulation_steps": _COUNT,
     "use_ema": _FLAG,
     "ema_momentum": ("a number of at least 0 and below 1", _below_one),
-    "freeze": _or_none(*_one_of("backbone", "batch_norm")),
+    "freeze": _or_none(*_one_of("backbone", "batch_norm", "backbone_batch_norm")),
     "semantic_weight": _or_none(*_NOT_NEGATIVE),
     "center_weight": _or_none(*_NOT_NEGATIVE),
     "offset_weight": _or_none(*_NOT_NEGATIVE),

@@ -47,7 +47,7 @@ class Recipe:
         gradient_accumulation_steps: int. Batches of a step.
         use_ema: bool. Whether to end with the moving average of the weights.
         ema_momentum: float. What that average keeps of itself in every step.
-        freeze: str. `"backbone"` or `"batch_norm"`, what is not trained; `None` for nothing.
+        freeze: str. What is not trained, as for `Segmenter.compile`; `None` for nothing.
         semantic_weight: float. This and the next ones are settings of the model's loss; `None` is its own.
         center_weight: float.
         offset_weight: float.
