@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_deeplab.models.segmenter import Segmenter
     from keras_deeplab.results import Segmentation
     from keras_deeplab.training.recipes import Recipe, recipe
+    from keras_deeplab.training.run import train
 
 _HOMES = {
     "Backbone": "backbones",
@@ -52,6 +53,7 @@ _HOMES = {
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
     "recipe": "training.recipes",
+    "train": "training.run",
     "upload_preset": "hub.upload",
 }
 
@@ -59,7 +61,7 @@ __all__ = [
     "CITYSCAPES", "Backbone", "DeepLabV3", "DeepLabV3Plus", "LabelSpace", "MobileNetV3Backbone",
     "PanopticDeepLab", "PanopticEvaluation", "Recipe", "ResNetBackbone", "Segmentation", "Segmenter",
     "__version__", "compare", "data", "evaluate", "hub", "labels", "layers", "losses", "metrics", "models",
-    "ops", "postprocessing", "recipe", "training", "upload_preset",
+    "ops", "postprocessing", "recipe", "train", "training", "upload_preset",
 ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""A picture of a dataset: some of its images, each above its labels."""
+"""A picture of a dataset: some of its images, each above its labels, and perhaps what a model predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ def contact_sheet(
     columns: int = 4,
     cell_width: int = 320,
     label_space: LabelSpace | None = None,
+    predict: Callable[[dict], np.ndarray] | None = None,
 ) -> Image.Image:
     """Draws samples from all over a dataset. Samples that cannot be read are left out.
 
@@ -32,6 +33,7 @@ def contact_sheet(
         columns: int. Samples per row.
         cell_width: int. Width of each sample in pixels.
         label_space: `LabelSpace` of the samples; that of the reader when `None`.
+        predict: callable from a sample to a panoptic map `[H, W]`, drawn below the labels; `None` for none.
 
     Returns:
         PIL image, RGB.
@@ -46,7 +48,8 @@ def contact_sheet(
     """
     label_space = LabelSpace.create(reader.label_space if label_space is None else label_space)
     places = np.unique(np.linspace(0, len(reader) - 1, min(count, len(reader))).round().astype(int))
-    cells = [cell for i in places if (cell := _cell(reader, int(i), cell_width, label_space)) is not None]
+    cells = [_cell(reader, int(i), cell_width, label_space, predict) for i in places]
+    cells = [cell for cell in cells if cell is not None]
     if not cells:
         raise ValueError(f"None of the samples looked at can be drawn: {reader!r}")
     columns = min(columns, len(cells))
@@ -62,7 +65,7 @@ def contact_sheet(
     return sheet
 
 
-def _cell(reader, index, width, label_space):
+def _cell(reader, index, width, label_space, predict):
     """One sample's pictures below each other, with its name; `None` when it cannot be read."""
     try:
         sample = reader[index]
@@ -74,6 +77,8 @@ def _cell(reader, index, width, label_space):
         return None
     if not pictures:
         return None
+    if predict is not None:
+        pictures.append(overlay(predict(sample), label_space, sample["image"], alpha=0.75, outlines=True))
     height = max(round(width * pictures[0].shape[0] / pictures[0].shape[1]), 1)
     pictures = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
     cell = Image.new("RGB", (width, _CAPTION + height * len(pictures)), _BACKGROUND)

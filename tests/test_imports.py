@@ -52,7 +52,7 @@ ARROWS = {
         "visualization",
     },
     "training": {
-        *("data", "evaluation", "hub.preset_table", "labels", "layers", "losses", "memory", "metrics"),
+        *("contact_sheet", "data", "evaluation", "hub.preset_table", "labels", "layers", "losses", "memory", "metrics"),
         *("models", "ops", "progress", "results", "segments", "version", "visualization"),
     },
 }  # fmt: skip

@@ -126,20 +126,20 @@ class Pipeline:
         self.epoch = 0
         if len(self) == 0:
             raise ValueError(
-                f"`drop_remainder` leaves no batch: {self._num_samples} samples are fewer than "
+                f"`drop_remainder` leaves no batch: {self.num_samples} samples are fewer than "
                 f"`batch_size` {batch_size}."
             )
-        load = SampleLoader(
+        self.loader = SampleLoader(
             _Cache(reader) if cache else reader,
             self.image_size, self.transform, targets, self.label_space, paste, training, on_error,
         )  # fmt: skip
-        self._samples = self._make_samples(load)
+        self._samples = self._make_samples()
         self.dataset = self._batches(self._samples)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches until every sample has come up; one fewer with `drop_remainder`, if partial."""
-        steps = self._num_samples / self.batch_size
+        steps = self.num_samples / self.batch_size
         return math.floor(steps) if self.drop_remainder else math.ceil(steps)
 
     def dataset_from(self, step: int):
@@ -172,19 +172,19 @@ class Pipeline:
         )
 
     @property
-    def _num_samples(self):
+    def num_samples(self):
         """Samples of this shard per epoch. All hosts must train as many steps; an ordered pass ends."""
         index, count = self.shard
         return math.ceil((len(self.reader) - (0 if self.training else index)) / count)
 
-    def _make_samples(self, load):
+    def _make_samples(self):
         """A Grain dataset of all single samples of this shard, ready to be batched."""
         import grain
 
         samples = grain.MapDataset.range(len(self.reader)).seed(self.seed)
         if self.training:
             samples = samples.shuffle()
-        samples = samples.random_map(load)
+        samples = samples.random_map(self.loader)
         if self.training:
             samples = samples.repeat()
         index, count = self.shard
@@ -204,7 +204,7 @@ class Pipeline:
             options = grain.MultiprocessingOptions(self.num_workers, buffer)
             samples = samples.mp_prefetch(options, worker_init_fn=_start_worker)
         # Samples are left out behind the processes, which take turns: their number changes nothing.
-        samples = samples.filter(_IsUsable(self.reader, self._num_samples))
+        samples = samples.filter(_IsUsable(self.reader, self.num_samples))
         return samples.batch(self.batch_size, drop_remainder=self.drop_remainder)
 
 
