@@ -105,6 +105,14 @@ def test_the_guide_to_fine_tuning_runs_as_written(tmp_path, monkeypatch, uncompi
     assert (tmp_path / "0000_panoptic.png").is_file()
 
 
+def test_the_guide_to_training_runs_as_written(tmp_path, monkeypatch, uncompiled):
+    monkeypatch.chdir(tmp_path)
+    for block in code_blocks(ROOT / "docs" / "training.md"):
+        exec(block, {})
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "my_preset"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"losses.csv", "checkpoints", "pictures"}
+
+
 def test_the_table_of_metrics_is_that_of_the_code():
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\| `"(\w+)"` \| .* \| `(\w+)` \|$', page, re.MULTILINE)

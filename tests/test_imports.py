@@ -52,8 +52,8 @@ ARROWS = {
         "visualization",
     },
     "training": {
-        *("contact_sheet", "data", "evaluation", "hub.preset_table", "labels", "layers", "losses", "memory", "metrics"),
-        *("models", "ops", "progress", "results", "segments", "version", "visualization"),
+        *("contact_sheet", "data", "evaluation", "hub.preset_table", "labels", "layers", "losses", "memory"),
+        *("metrics", "models", "ops", "progress", "results", "segments", "version", "visualization"),
     },
 }  # fmt: skip
 NUMPY_ONLY = [

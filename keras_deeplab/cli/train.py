@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import pathlib
-import sys
 
 from keras_deeplab.cli import arguments
 
@@ -14,9 +12,9 @@ EXAMPLES = (
     "--data /data/cityscapes --output my_preset --image-size 513x1025 --steps 60000",
     "--data /data/cityscapes --output tuned --preset my_preset --learning-rate 5e-5",
     "--data synthetic --output trial --steps 20 --batch-size 2",
+    "--data /data/cityscapes --output my_preset --validate-every 5000 --log-pictures 1000",
 )
-LOSS_FILE = "losses.csv"
-_STEPS_PER_ROW = 50
+_STEPS_PER_WINDOW = 50
 
 
 def add_arguments(command: argparse.ArgumentParser):
@@ -39,35 +37,72 @@ def add_arguments(command: argparse.ArgumentParser):
         "--learning-rate", "at the start; falls to 0", type=arguments.positive, metavar="X", default=2.5e-4
     )
     option("--seed", "of weights and data", type=arguments.seed, metavar="N", default=0)
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on in an --output that already holds a preset; an unfinished run goes on without it",
+    )
+    option("--checkpoint-minutes", type=arguments.positive, metavar="X", default=10.0)
+    every = {"type": arguments.count, "metavar": "STEPS"}
+    command.add_argument("--validate-every", help="evaluate on the split val", **every)
+    command.add_argument("--log-pictures", help="save pictures of predictions for the split val", **every)
+    command.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard")
 
 
 def run(options: argparse.Namespace) -> int:
-    if (options.output / "config.json").exists():
-        raise ValueError(f"{str(options.output)!r} already holds a preset. Choose another --output.")
+    if (options.output / "config.json").exists() and not options.resume:
+        raise ValueError(
+            f"{str(options.output)!r} already holds a preset. Choose another --output, or --resume its run."
+        )
     reader = arguments.open_dataset(options.data, "train")
-    options.output.mkdir(parents=True, exist_ok=True)
+    watches = options.validate_every or options.log_pictures
+    validation = arguments.open_dataset(options.data, "val") if watches else None
 
     import keras
 
+    import keras_deeplab
     from keras_deeplab.data.pipeline import Pipeline
 
     keras.utils.set_random_seed(options.seed)
-    model = _build_model(options, reader.label_space)
     pipeline = Pipeline(reader, options.image_size, options.batch_size, seed=options.seed)
+    callbacks = _build_callbacks(options, validation)
+    model = _build_model(options, reader.label_space)
     schedule = keras.optimizers.schedules.PolynomialDecay(
         options.learning_rate, options.steps, 0.0, power=0.9
     )
     model.compile(optimizer=keras.optimizers.Adam(schedule))
-    height, width = options.image_size
-    print(
-        f"{type(model).__name__} with {model.count_params():,} parameters on {keras.backend.backend()}: "
-        f"{len(reader)} images, {options.steps} steps of {options.batch_size} at {height}x{width}",
-        flush=True,
+    keras_deeplab.train(
+        model,
+        pipeline,
+        options.steps,
+        options.output,
+        callbacks,
+        checkpoint_minutes=options.checkpoint_minutes,
+        log_every=_STEPS_PER_WINDOW,
     )
-    _fit(model, pipeline, options.steps, options.output / LOSS_FILE)
     model.save_to_preset(options.output)
-    print(f"{options.output}: the preset, and its losses in {LOSS_FILE}")
+    print(f"{options.output}: the preset, and its losses in losses.csv")
     return 0
+
+
+def _build_callbacks(options, validation):
+    """What watches the run besides its own log. Intervals are whole windows of steps."""
+    from keras_deeplab.evaluation.callback import PanopticEvaluation
+    from keras_deeplab.training.callbacks import PictureLog, TensorBoardLog
+
+    callbacks = []
+    if options.validate_every:
+        callbacks.append(PanopticEvaluation(validation, every=_windows(options.validate_every)))
+    if options.log_pictures:
+        folder = options.output / "pictures"
+        callbacks.append(PictureLog(validation, folder, every=_windows(options.log_pictures)))
+    if options.tensorboard:
+        callbacks.append(TensorBoardLog(options.output / "tensorboard"))
+    return callbacks
+
+
+def _windows(steps):
+    return math.ceil(steps / _STEPS_PER_WINDOW)
 
 
 def _build_model(options, label_space):
@@ -85,39 +120,3 @@ def _build_model(options, label_space):
 
     backbone = Backbone.from_variant(options.variant, output_stride=options.output_stride or 32, **shape)
     return keras_deeplab.PanopticDeepLab(backbone, label_space=label_space)
-
-
-def _fit(model, pipeline, steps, loss_path):
-    """Trains for a number of steps with a progress bar, and writes the mean losses of every 50 of them."""
-    import keras
-    from rich.console import Console
-    from rich.progress import Progress
-
-    bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-    task = bar.add_task("Training", total=steps)
-    done = 0
-
-    def count_step(batch, logs):
-        nonlocal done
-        done += 1
-        bar.update(task, completed=done, description=f"Training, loss {logs['loss']:.3f}")
-        if done == steps:
-            model.stop_training = True
-
-    def write_row(epoch, logs):
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(f"The loss is {logs['loss']} after {done} steps. Try a lower --learning-rate.")
-        writer = csv.DictWriter(file, ["step", *logs])
-        if epoch == 0:
-            writer.writeheader()
-        writer.writerow({"step": done, **logs})
-        file.flush()
-
-    with open(loss_path, "w", newline="", encoding="utf-8") as file, bar:
-        model.fit(
-            pipeline,
-            epochs=math.ceil(steps / _STEPS_PER_ROW),
-            steps_per_epoch=min(steps, _STEPS_PER_ROW),
-            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=count_step, on_epoch_end=write_row)],
-            verbose=0,
-        )

@@ -76,8 +76,8 @@ class NanGuard(keras.callbacks.Callback):
             # The sum is bad whenever a term is.
             values = ", ".join(f"{name} is {logs[name]}" for name in bad if name != "loss" or len(bad) == 1)
             raise ValueError(
-                f"{values} at step {self.counter.step + batch + 1}. Start again in another folder with a lower "
-                "learning rate, a longer warm-up, or gradients clipped by `global_clipnorm`."
+                f"{values} at step {self.counter.step + batch + 1}. Start again in another folder with a "
+                "lower learning rate, a longer warm-up, or gradients clipped by `global_clipnorm`."
             )
 
 
@@ -201,39 +201,40 @@ class PictureLog(keras.callbacks.Callback):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar with the loss on a terminal's standard error; silent elsewhere.
+    """A bar with the loss on a terminal's standard error; silent elsewhere. A context manager.
 
     Args:
         first_step: int. Number of steps trained before.
         last_step: int. The step that the run ends with.
+        visible: bool. Whether to show anything at all.
 
     Example:
     ```python
-    ProgressBar(0, 60_000)
+    with ProgressBar(0, 60_000) as bar:
+        model.fit(train, callbacks=[bar])
     ```
     """
 
     async_safe = True
 
-    def __init__(self, first_step: int, last_step: int):
-        super().__init__()
-        self.first_step = first_step
-        self.last_step = last_step
-
-    def on_train_begin(self, logs=None):
+    def __init__(self, first_step: int, last_step: int, visible: bool = True):
         from rich.console import Console
         from rich.progress import Progress
 
-        is_terminal = sys.stderr.isatty()
-        self._bar = Progress(console=Console(stderr=True), disable=not is_terminal, transient=True)
-        self._task = self._bar.add_task("Training", total=self.last_step, completed=self.first_step)
+        super().__init__()
+        is_shown = visible and sys.stderr.isatty()
+        self._bar = Progress(console=Console(stderr=True), disable=not is_shown, transient=True)
+        self._task = self._bar.add_task("Training", total=last_step, completed=first_step)
+
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
+        return self
+
+    def __exit__(self, *error):
+        self._bar.stop()
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update(self._task, advance=1, description=f"Training, loss {logs['loss']:.3f}")
-
-    def on_train_end(self, logs=None):
-        self._bar.stop()
 
 
 def _tensorboard_writer():

@@ -11,11 +11,13 @@ import re
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 
 import keras
 import ml_dtypes
 import numpy as np
 
+from keras_deeplab.ops.random_state import get_random_state, set_random_state
 from keras_deeplab.training.settings import find_differences
 from keras_deeplab.version import __version__
 
@@ -27,9 +29,10 @@ _PATTERN = re.compile(r"step_(\d{8,})\.npz")
 class Checkpoints:
     """The checkpoints of one run in a folder: `step_00001000.npz` and so on.
 
-    A file holds the weights, the state of layers that draw random numbers (drop path, dropout), the variables
-    of the optimizer (its step, moments, average of the weights, accumulated gradients, loss scale), the step,
-    the place in the data, and the settings of the run. It is plain NumPy and JSON: no pickled objects.
+    A file holds the weights, the state of layers that draw random numbers (drop path, dropout) and of
+    torch's generators, the variables of the optimizer (its step, moments, average of the weights,
+    accumulated gradients, loss scale), the step, the place in the data, and the settings of the run. It is
+    plain NumPy and JSON: no pickled objects.
 
     A file is written under a temporary name, brought to the disk and renamed, so that a file with its final
     name is whole, whenever the process or the machine stops. Only then are older ones removed.
@@ -97,6 +100,7 @@ class Checkpoints:
             "variables": {key: [variables[key].path, arrays[key].dtype.name] for key in arrays},
         }
         stored = {key: _storable(array) for key, array in arrays.items()}
+        stored |= {f"random_{name}": state for name, state in get_random_state().items()}
         try:
             self._write(self.path(step), stored | {"run": np.array(json.dumps(content))})
         except OSError as error:
@@ -119,7 +123,8 @@ class Checkpoints:
             settings: dict of `describe_run`, of this run.
 
         Returns:
-            dict with `"step"` and `"position"`, or `None` when there is no checkpoint.
+            dict with `"step"`, `"position"` and `"random_state"` (that of `get_random_state`, which is not
+            set yet), or `None` when there is no checkpoint.
 
         Raises:
             ValueError: when the checkpoint is that of another model, other data or other settings; the
@@ -131,13 +136,14 @@ class Checkpoints:
         steps = self.steps
         for step in reversed(steps):
             try:
-                content, arrays = _read(self.path(step))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                content, arrays, random_state = _read(self.path(step))
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 _LOGGER.warning("Passed over the checkpoint %s: %s", self.path(step), error)
                 continue
             self._check(content, settings)
             _assign(model, arrays)
-            return {"step": content["step"], "position": content["position"]}
+            start = {key: content[key] for key in ("step", "position")}
+            return {**start, "random_state": random_state}
         if steps:
             raise ValueError(f"None of the checkpoints in {str(self.folder)!r} is whole. Remove the folder.")
         return None
@@ -179,6 +185,8 @@ class CheckpointWriter(keras.callbacks.Callback):
         last_step: int. The step that the run ends with.
         settings: dict of `describe_run`.
         find_position: callable from the step to the place in the data, as `Checkpoints.save` takes it.
+        random_state: what `Checkpoints.load` gave, set before the first step: making iterators over data
+            draws random numbers too.
 
     Example:
     ```python
@@ -192,7 +200,8 @@ class CheckpointWriter(keras.callbacks.Callback):
         minutes: float,
         last_step: int,
         settings: dict,
-        find_position=lambda step: None,
+        find_position: Callable[[int], dict | None] = lambda step: None,
+        random_state: dict | None = None,
     ):
         super().__init__()
         self.checkpoints = checkpoints
@@ -200,6 +209,12 @@ class CheckpointWriter(keras.callbacks.Callback):
         self.last_step = last_step
         self.settings = settings
         self.find_position = find_position
+        self._random_state = random_state
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None
 
     def on_train_begin(self, logs=None):
         self._written_at = time.monotonic()
@@ -235,7 +250,9 @@ def _read(path):
         if content["format"] != _FORMAT:
             raise ValueError(f"it has the format {content['format']}, which this version does not read")
         dtypes = {key: dtype for key, (_, dtype) in content["variables"].items()}
-        return content, {key: file[key].view(_dtype(dtype)) for key, dtype in dtypes.items()}
+        arrays = {key: file[key].view(_dtype(dtype)) for key, dtype in dtypes.items()}
+        random_state = {key.removeprefix("random_"): file[key] for key in file if key.startswith("random_")}
+        return content, arrays, random_state
 
 
 def _storable(array):

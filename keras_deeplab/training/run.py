@@ -42,9 +42,9 @@ def train(
     What makes that exact: the run is one call of `fit`, whose epochs are windows of `log_every` steps, and
     checkpoints are written between two windows alone. There the means of the losses start anew and every
     backend has its state in the variables, JAX's too, so that a checkpoint is all there is; the data go on
-    from the step (`Pipeline.dataset_from`). Learning-rate schedules go by the optimizer's own step, which
-    is one of its variables. Not kept is the state of callbacks of yours, nor of random numbers that Keras
-    draws without a `SeedGenerator`.
+    from the step (`Pipeline.dataset_from`), or from the place of Grain's iterator where broken samples are
+    left out. Learning-rate schedules go by the optimizer's own step, which
+    is one of its variables. Not kept is the state of callbacks of yours.
 
     A loss that is not finite stops the run. So does a checkpoint that cannot be written. What was written
     before stays.
@@ -81,9 +81,11 @@ def train(
     folder = pathlib.Path(folder)
     checkpoints = Checkpoints(folder / CHECKPOINT_FOLDER, keep_checkpoints)
     if checkpoints.steps and not resume:
-        raise ValueError(f"{str(folder)!r} holds the checkpoints of a run. Choose another folder, or resume it.")
+        raise ValueError(
+            f"{str(folder)!r} holds the checkpoints of a run. Choose another folder, or resume it."
+        )
     settings = describe_run(model, pipeline)
-    start = checkpoints.load(model, settings) or {"step": 0, "position": None}
+    start = checkpoints.load(model, settings) or {"step": 0, "position": None, "random_state": None}
     first_step = start["step"]
     if verbose:
         print(training_summary(model, pipeline, steps))
@@ -94,8 +96,13 @@ def train(
         return keras.callbacks.History()
     batches = RunBatches(pipeline, first_step, steps, log_every, start["position"])
     counter = StepCounter(first_step)
+    write = CheckpointWriter(
+        checkpoints, checkpoint_minutes, steps, settings, batches.find_position, start["random_state"]
+    )
+    watch = [counter, NanGuard(counter), *_with_average_weights(model, callbacks)]
+    write_all = [CsvLog(folder / LOSS_FILE, first_step), write]
     first_window = math.ceil(first_step / log_every)
-    with warnings.catch_warnings():
+    with ProgressBar(first_step, steps, verbose) as bar, warnings.catch_warnings():
         # The last window may be shorter.
         warnings.filterwarnings("ignore", "Your input ran out of data")
         return model.fit(
@@ -104,14 +111,7 @@ def train(
             epochs=first_window + math.ceil((steps - first_step) / log_every),
             steps_per_epoch=log_every,
             shuffle=False,
-            callbacks=[
-                counter,
-                NanGuard(counter),
-                *_with_average_weights(model, callbacks),
-                CsvLog(folder / LOSS_FILE, first_step),
-                CheckpointWriter(checkpoints, checkpoint_minutes, steps, settings, batches.find_position),
-                *([ProgressBar(first_step, steps)] if verbose else []),
-            ],
+            callbacks=[*watch, *write_all, bar],
             verbose=0,
         )
 

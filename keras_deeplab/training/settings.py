@@ -15,6 +15,7 @@ from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.labels import LabelSpace
 
 _MOST_DIFFERENCES = 5
+_ABSENT = "absent"
 
 
 def describe_run(model: keras.Model, pipeline: Pipeline) -> dict:
@@ -35,9 +36,11 @@ def describe_run(model: keras.Model, pipeline: Pipeline) -> dict:
     ```
     """
     weights = [[*variable.shape, variable.dtype] for variable in model.weights]
+    # Keras numbers the layers of a process, so that names differ where networks are the same.
+    names = {layer.name: f"layer {number}" for number, layer in enumerate(model._flatten_layers())}
     settings = {
         "model": {
-            **_plain(model),
+            **_renamed(_plain(model), names),
             "weights": f"{len(weights)} arrays, {_digest(json.dumps(weights).encode())}",
             "trainable_weights": len(model.trainable_weights),
         },
@@ -65,14 +68,9 @@ def find_differences(before: dict, now: dict) -> list[str]:
     find_differences({"seed": 0}, {"seed": 1})  # ["seed was 0 and is 1"]
     ```
     """
-    before, now = dict(_leaves(before)), dict(_leaves(now))
-    missing = "absent"
-    differences = [
-        f"{key} was {_short(before.get(key, missing))} and is {_short(now.get(key, missing))}"
-        for key in {**before, **now}
-        if before.get(key, missing) != now.get(key, missing)
-    ]
-    return differences[:_MOST_DIFFERENCES]
+    return [
+        f"{path} was {_short(old)} and is {_short(new)}" for path, old, new in _differences(before, now, "")
+    ][:_MOST_DIFFERENCES]
 
 
 def _describe_data(pipeline):
@@ -98,8 +96,8 @@ def _plain(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
-        # Keras numbers the layers of a process, so that names differ where networks are the same.
-        left_out = {"name", "shared_object_id"} if "trainable" in value else {"shared_object_id"}
+        is_named = "trainable" in value or "learning_rate" in value
+        left_out = {"name", "shared_object_id"} if is_named else {"shared_object_id"}
         return {str(key): _plain(item) for key, item in value.items() if key not in left_out}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
@@ -126,17 +124,33 @@ def _settings_of(value):
     return _plain({key: item for key, item in public.items() if key != "reader"})
 
 
-def _leaves(tree, path=""):
-    """Pairs of dotted path and value. Lists are values."""
-    if not isinstance(tree, dict):
-        yield path, tree
+def _renamed(tree, names):
+    if isinstance(tree, dict):
+        return {key: _renamed(item, names) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [_renamed(item, names) for item in tree]
+    return names.get(tree, tree) if isinstance(tree, str) else tree
+
+
+def _differences(before, now, path):
+    """`(dotted path, value before, value now)` of what differs."""
+    if isinstance(before, list) and isinstance(now, list) and _is_nested(before):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        if before != now:
+            yield path, before, now
         return
-    for key, item in tree.items():
-        yield from _leaves(item, f"{path}.{key}" if path else key)
+    for key in {**before, **now}:
+        inner = f"{path}.{key}" if path else str(key)
+        yield from _differences(before.get(key, _ABSENT), now.get(key, _ABSENT), inner)
+
+
+def _is_nested(values):
+    return any(isinstance(value, (dict, list)) for value in values)
 
 
 def _short(value):
-    text = value if value == "absent" else repr(value)
+    text = value if value is _ABSENT else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -55,7 +55,7 @@ def estimate_memory(
         image_shape: `(height, width, channels)`; that of the model when `None`.
 
     Returns:
-        dict with `"weights"`, `"gradients"`, `"optimizer"`, `"activations"` and their sum `"total"`, in bytes.
+        dict with `"weights"`, `"gradients"`, `"optimizer"`, `"activations"` and their sum `"total"`.
 
     Raises:
         ValueError: when no shape is given and the model takes images of any size.
