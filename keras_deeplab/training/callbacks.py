@@ -45,6 +45,33 @@ class StepCounter(keras.callbacks.Callback):
         logs["step"] = self.step
 
 
+class StopAt(keras.callbacks.Callback):
+    """Ends a training in the middle of an epoch. With it, every step waits for the one before.
+
+    Running out of data would do as well, but TensorFlow then begins a step that it cannot finish: random
+    numbers would go on without it.
+
+    Args:
+        last_step: int. The last step to train.
+        counter: `StepCounter`, in front of this one in the list.
+
+    Example:
+    ```python
+    counter = StepCounter()
+    model.fit(train, epochs=10, callbacks=[counter, StopAt(123, counter)])
+    ```
+    """
+
+    def __init__(self, last_step: int, counter: StepCounter):
+        super().__init__()
+        self.last_step = last_step
+        self.counter = counter
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.counter.step + batch + 1 >= self.last_step:
+            self.model.stop_training = True
+
+
 class NanGuard(keras.callbacks.Callback):
     """Stops a training whose loss is NaN or infinite, and names the terms of the loss and the step.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import pathlib
-import warnings
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.training.batches import RunBatches
-from keras_deeplab.training.callbacks import CsvLog, NanGuard, ProgressBar, StepCounter
+from keras_deeplab.training.callbacks import CsvLog, NanGuard, ProgressBar, StepCounter, StopAt
 from keras_deeplab.training.checkpoints import Checkpoints, CheckpointWriter
 from keras_deeplab.training.settings import describe_run
 from keras_deeplab.training.summary import training_summary
@@ -100,18 +100,20 @@ def train(
         checkpoints, checkpoint_minutes, steps, settings, batches.find_position, start["random_state"]
     )
     watch = [counter, NanGuard(counter), *_with_average_weights(model, callbacks)]
-    write_all = [CsvLog(folder / LOSS_FILE, first_step), write]
+    watch += [CsvLog(folder / LOSS_FILE, first_step), write]
+    windows, rest = divmod(steps - first_step, log_every)
+    if rest:
+        windows += 1
+        watch.append(StopAt(steps, counter))
     first_window = math.ceil(first_step / log_every)
-    with ProgressBar(first_step, steps, verbose) as bar, warnings.catch_warnings():
-        # The last window may be shorter.
-        warnings.filterwarnings("ignore", "Your input ran out of data")
+    with ProgressBar(first_step, steps, verbose) as bar:
         return model.fit(
             batches,
             initial_epoch=first_window,
-            epochs=first_window + math.ceil((steps - first_step) / log_every),
+            epochs=first_window + windows,
             steps_per_epoch=log_every,
             shuffle=False,
-            callbacks=[*watch, *write_all, bar],
+            callbacks=[*watch, bar],
             verbose=0,
         )
 
@@ -142,12 +144,14 @@ def _with_average_weights(model, callbacks):
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if not callbacks or not getattr(optimizer, "use_ema", False):
         return list(callbacks)
-    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    swap.set_model(model)
-    # No epoch is its last one, at which it would overwrite the weights: they go into the checkpoint.
-    swap.set_params({"epochs": 0})
-    return [
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: swap.on_epoch_end(epoch)),
-        *callbacks,
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: swap.on_epoch_begin(epoch)),
-    ]
+
+    # Keras' SwapEMAWeights rounds on TensorFlow: looking at the weights would change them.
+    def swap(epoch, logs):
+        pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+        for variable, average in pairs:
+            weights = np.array(keras.ops.convert_to_numpy(variable))
+            variable.assign(keras.ops.convert_to_numpy(average))
+            average.assign(weights)
+
+    swapping = [keras.callbacks.LambdaCallback(on_epoch_end=swap) for _ in range(2)]
+    return [swapping[0], *callbacks, swapping[1]]

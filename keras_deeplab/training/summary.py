@@ -35,8 +35,8 @@ def count_flops(model: keras.Model, image_shape: tuple[int, int, int] | None = N
     ```
     """
     return sum(
-        2 * math.prod(kernel.shape) * math.prod(shape[:-1])
-        for layer, shape, _ in _trace(model, image_shape)
+        2 * math.prod(kernel.shape) * math.prod(output.shape[1:-1])
+        for layer, output in _trace(model, image_shape)
         for kernel in _own_kernels(layer)
     )
 
@@ -46,8 +46,10 @@ def estimate_memory(
 ) -> dict[str, int]:
     """Bytes of memory that a training step needs, estimated.
 
-    The activations are the outputs of all innermost layers, which the backward pass needs. Backends drop some
-    of them, keep others twice and add workspaces.
+    The activations are the outputs of all layers. Backends drop some of them, keep inner values of layers and
+    losses, and add workspaces. Panoptic-DeepLab at 257x513, batches of 2, on torch and a processor: what the
+    backward pass kept was 0.51 GiB with MobileNetV3-Small (estimated: 0.50) and 1.08 GiB with ResNet-50
+    (1.12); the process grew by 0.74 and 1.55 GiB in its first step (all but the weights: 0.61 and 1.73).
 
     Args:
         model: compiled model.
@@ -67,7 +69,9 @@ def estimate_memory(
     """
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    activations = sum(math.prod(shape) * _bytes(dtype) for _, shape, dtype in _trace(model, image_shape))
+    # A layer often hands on what an inner one made.
+    outputs = {id(output): output for _, output in _trace(model, image_shape)}
+    activations = _size(outputs.values())
     parts = {
         "weights": _size(model.weights),
         "gradients": _size(model.trainable_weights),
@@ -122,18 +126,14 @@ class _Probe(keras.layers.Layer):
 
 
 def _trace(model, image_shape):
-    """`(layer, output shape without the batch, dtype)` for every output of every call of a layer.
-
-    Of layers that call others, only those with kernels of their own.
-    """
+    """`(layer, output)` for every output of every call of a layer, for one image: tensors without numbers."""
     shape = tuple(image_shape or model.input_shape[1:])
     if None in shape:
         raise ValueError(f"The model takes images of any size. Pass `image_shape`. Received: {shape}")
     calls = []
     with contextlib.ExitStack() as stack:
         for layer in model._flatten_layers(include_self=False):
-            is_innermost = not list(_inner_layers(layer)) and not isinstance(layer, keras.layers.InputLayer)
-            if is_innermost or _own_kernels(layer):
+            if not isinstance(layer, keras.layers.InputLayer):
                 stack.enter_context(_recorded(layer, calls))
         _Probe(model)(keras.KerasTensor((1, *shape), dtype="float32"))
     return calls
@@ -146,9 +146,8 @@ def _recorded(layer, calls):
     def recorded_call(*args, **kwargs):
         outputs = call(*args, **kwargs)
         for output in keras.tree.flatten(outputs):
-            if keras.ops.is_tensor(output) or isinstance(output, keras.KerasTensor):
-                dtype = keras.backend.standardize_dtype(output.dtype)
-                calls.append((layer, tuple(output.shape[1:]), dtype))
+            if keras.ops.is_tensor(output):
+                calls.append((layer, output))
         return outputs
 
     layer.call = recorded_call
@@ -158,18 +157,15 @@ def _recorded(layer, calls):
         del layer.call
 
 
-def _inner_layers(layer):
-    return layer._flatten_layers(include_self=False, recursive=False)
-
-
 def _own_kernels(layer):
-    inner = {id(variable) for other in _inner_layers(layer) for variable in other.weights}
+    others = layer._flatten_layers(include_self=False, recursive=False)
+    inner = {id(variable) for other in others for variable in other.weights}
     return [v for v in layer.weights if "kernel" in v.name and id(v) not in inner]
 
 
-def _size(variables):
-    return sum(math.prod(variable.shape) * _bytes(variable.dtype) for variable in variables)
-
-
-def _bytes(dtype):
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+def _size(arrays):
+    """Bytes of variables or tensors."""
+    dtypes = ((array, keras.backend.standardize_dtype(array.dtype)) for array in arrays)
+    return sum(
+        math.prod(a.shape) * (2 if dtype == "bfloat16" else np.dtype(dtype).itemsize) for a, dtype in dtypes
+    )

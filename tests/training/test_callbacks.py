@@ -9,7 +9,7 @@ import pytest
 from keras_deeplab.data.images import read_image
 from keras_deeplab.results import Segmentation
 from keras_deeplab.training import CsvLog, NanGuard, PictureLog, StepCounter, TensorBoardLog
-from keras_deeplab.training.callbacks import ProgressBar
+from keras_deeplab.training.callbacks import ProgressBar, StopAt
 from tests.training.tiny_runs import SPACE, balls
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -54,6 +54,16 @@ def test_the_guard_ends_fit():
     counter = StepCounter()
     with pytest.raises(ValueError, match="loss is nan at step 3"):
         model.fit(images, np.ones(4), 1, shuffle=False, verbose=0, callbacks=[counter, NanGuard(counter)])
+
+
+def test_a_training_ends_in_the_middle_of_an_epoch():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    counter = StepCounter(first_step=7)
+    ones = np.ones((8, 2), "float32")
+    history = model.fit(ones, ones[:, :1], 2, 3, verbose=0, callbacks=[counter, StopAt(13, counter)])
+    assert history.history["step"] == [11, 13]
+    assert int(model.optimizer.iterations) == 6
 
 
 def test_logs_become_rows(tmp_path):

@@ -17,6 +17,8 @@ from tests.training import tiny_runs
 from tests.training.tiny_runs import linear_pipeline, make_linear, make_network, make_pipeline, weights_of
 
 ROOT = pathlib.Path(__file__).parents[2]
+# JAX compiles for minutes otherwise: the second process takes what the first one compiled.
+CACHE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +32,16 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def killed(folder, place):
+def killed(folder, place, cache):
     process = subprocess.run(
         [sys.executable, "-m", "tests.training.tiny_runs", str(folder), place],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": keras.backend.backend(),
+            **CACHE,
+            "JAX_COMPILATION_CACHE_DIR": str(cache),
+        },
         capture_output=True,
         text=True,
     )
@@ -51,11 +58,12 @@ def test_a_run_leaves_its_losses_and_last_checkpoints(unbroken):
     assert [float(row.split(",")[1]) for row in rows[1:]] == history["loss"]
 
 
-def test_a_run_that_is_killed_ends_like_an_unbroken_one(unbroken, tmp_path):
-    was_killed, errors = killed(tmp_path, "in a window")
+def test_a_run_that_is_killed_ends_like_an_unbroken_one(unbroken, tmp_path, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    was_killed, errors = killed(tmp_path, "in a window", cache)
     assert was_killed, errors
     assert names(tmp_path / "checkpoints") == ["step_00000003.npz"]
-    was_killed, errors = killed(tmp_path, "while writing")
+    was_killed, errors = killed(tmp_path, "while writing", cache)
     assert was_killed, errors
     assert names(tmp_path / "checkpoints")[0].startswith(".step_00000006.npz.")
     folder, expected, _ = unbroken

@@ -42,7 +42,9 @@ def make_network(seed, **options):
     )  # fmt: skip
     model = DeepLabV3(backbone, SPACE, aspp_filters=8, filters=8)
     rate = keras.optimizers.schedules.PolynomialDecay(0.01, STEPS, 0.0)
-    model.compile(keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2))
+    optimizer = keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2)
+    # Compiling for TensorFlow takes far longer than a few steps without it; JAX needs it.
+    model.compile(optimizer, jit_compile=keras.backend.backend() == "jax")
     return model
 
 
