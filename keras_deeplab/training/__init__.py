@@ -1,5 +1,4 @@
-"""Training: recipes, schedules and optimizers, and runs that go on where they were stopped. Names are imported
-on first use."""
+"""Recipes, optimizers, and runs that go on where they were stopped. Names are imported on first use."""
 
 import importlib
 
