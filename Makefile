@@ -50,13 +50,14 @@ $(BIN)/.lint: $(BIN)/.package
 demo: venv
 	$(BIN)/keras-deeplab demo --image "$(IMAGE)" --output "$(OUTPUT)"
 
+# pytest's processes use all cores: more threads in each would only wait for one another, as torch's do busily.
 test: $(BIN)/.tests
 	@failed=""; \
 	for backend in tensorflow jax torch; do \
 		skipped=""; \
 		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(ONCE_TESTS))"; \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile \
+		KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile \
 			$$skipped $(PYTEST_ARGS) || failed="$$failed $$backend"; \
 	done; \
 	[ -z "$$failed" ] || { echo "Tests failed on:$$failed" >&2; exit 1; }
