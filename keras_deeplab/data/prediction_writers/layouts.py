@@ -15,7 +15,7 @@ class PredictionLayout(NamedTuple):
     """How predictions for a benchmark are written.
 
     Attributes:
-        writer: module of `prediction_writers` and class.
+        writer: module of `prediction_writers` and what makes a writer there.
         label_space: name of the label space whose classes the files have; `None` for any.
     """
 
