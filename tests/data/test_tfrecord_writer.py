@@ -88,7 +88,7 @@ def test_sequences_get_a_file_each(tmp_path):
 def test_nothing_is_left_of_what_failed(tmp_path):
     samples = numbered(6)
     samples[4]["panoptic"] = SAMPLE["panoptic"] * 0 + 20000
-    with pytest.raises(ValueError, match=r"Sample 'f4' cannot be written: .*no class 20"):
+    with pytest.raises(ValueError, match=r"Sample 'f4' cannot be written: .*holds the class 20"):
         write_tfrecords(samples, tmp_path)
     assert os.listdir(tmp_path) == []
 

@@ -36,7 +36,8 @@ def interpolated(image, size):
 def test_bilinear_equals_scipy(h, w, new_h, new_w):
     images = random_images(h, w)
     result = NUMPY(resize_bilinear(images, (new_h, new_w)))
-    np.testing.assert_allclose(result[0], interpolated(images[0], (new_h, new_w)), atol=2e-6)
+    # Positions up to 8 in float32, times differences of neighbours of up to 6.
+    np.testing.assert_allclose(result[0], interpolated(images[0], (new_h, new_w)), atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
