@@ -81,6 +81,22 @@ def test_gradients_equal_those_of_keras_own_convolution(kernel_size, atrous_rate
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("channels", [4, 6])
+def test_gradients_of_strided_projections_of_few_channels(channels):
+    """torch must not come to oneDNN's code for these, which writes where it may not."""
+    images, kernel = random(8, 32, 32, channels), random(1, 1, channels, 8, seed=1)
+
+    class Run(keras.layers.Layer):
+        def call(self, images, kernel, training=None):
+            return convolution(images, kernel, strides=2)
+
+    layer = Run()
+    layer.built = True
+    output, (_, gradient), _ = value_and_gradients(layer, images, kernel)
+    expected = np.einsum("bhwc,bhwf->cf", images[:, ::2, ::2].astype("float64"), 2 * output)[None, None]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_scale_and_shift_come_after_the_convolution(dtype):
     images, kernel, scale, shift = (
