@@ -57,7 +57,8 @@ test: $(BIN)/.tests
 		skipped=""; \
 		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(ONCE_TESTS))"; \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile \
+		KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --max-worker-restart 0 \
+			--dist loadfile \
 			$$skipped $(PYTEST_ARGS) || failed="$$failed $$backend"; \
 	done; \
 	[ -z "$$failed" ] || { echo "Tests failed on:$$failed" >&2; exit 1; }
