@@ -51,14 +51,15 @@ demo: venv
 	$(BIN)/keras-deeplab demo --image "$(IMAGE)" --output "$(OUTPUT)"
 
 # pytest's processes use all cores: more threads in each would only wait for one another, as torch's do busily.
+# A process that crashes ends the run: pytest-xdist replaces it, but may then wait for ever.
 test: $(BIN)/.tests
 	@failed=""; \
 	for backend in tensorflow jax torch; do \
 		skipped=""; \
 		[ $$backend = tensorflow ] || skipped="$(addprefix --ignore=,$(ONCE_TESTS))"; \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --max-worker-restart 0 \
-			--dist loadfile \
+		KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
+			-n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile \
 			$$skipped $(PYTEST_ARGS) || failed="$$failed $$backend"; \
 	done; \
 	[ -z "$$failed" ] || { echo "Tests failed on:$$failed" >&2; exit 1; }

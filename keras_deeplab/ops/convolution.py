@@ -147,7 +147,7 @@ def _torch(images, kernel, bias, strides, atrous_rate):
     from torch.nn import functional
 
     if kernel.shape[0] == 1 and strides > 1:
-        # For few channels, oneDNN's own way writes beyond its memory (its issue 6035) and may end the process.
+        # Of few channels oneDNN's way writes beyond its memory (its issue 6035) and may end the process.
         images, strides = images[:, ::strides, ::strides], 1
     total = (kernel.shape[0] - 1) * atrous_rate
     if total % 2:
