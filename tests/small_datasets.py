@@ -80,6 +80,16 @@ def write_coco(
     return content
 
 
+def write_camvid(root, split="train", count=2):
+    """CamVid: sky, two cars that do not touch, one pixel of a car alone, and something unlabelled."""
+    label = np.zeros((10, 24), np.uint8)
+    label[:8, :8] = label[:8, 12:20] = label[9, 23] = 8
+    label[9, :4] = 11
+    for number in range(count):
+        save(root / split / f"0001TP_{number:06}.png", picture(number, 10, 24))
+        save(root / f"{split}annot" / f"0001TP_{number:06}.png", label)
+
+
 def write_ade20k(root, split="train", count=2, panoptic=True):
     """ADE20K: wall (1), two beds (8), something else (0); the second bed is a crowd in the panoptic form."""
     folder = {"train": "training", "val": "validation"}[split]

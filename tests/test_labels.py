@@ -73,6 +73,7 @@ BUILT_IN = {
     "cityscapes": (19, tuple(range(11, 19)), 255, 1000),
     "coco_panoptic": (134, tuple(range(1, 81)), 0, 256),
     "ade20k_panoptic": (151, ADE20K_THINGS, 0, 1000),
+    "camvid": (11, (8, 9, 10), 255, 1000),
     "kitti_step": (19, (11, 13), 255, 1000),
     "motchallenge_step": (7, (4,), 255, 1000),
     "cityscapes_dvps": (19, tuple(range(11, 19)), 32, 1000),

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from keras_deeplab.data import components
 from keras_deeplab.data.file_reader import FileReader
 from keras_deeplab.data.files import dataset_folder, find_images, require_files
 from keras_deeplab.data.panoptic_map import make_panoptic
@@ -42,6 +43,8 @@ class ImageFolder(FileReader):
         image_suffix: str. What the names of images have after the common name, e.g. `"_leftImg8bit"`.
         mask_suffix: str. What the names of masks have after the common name, e.g. `"_mask"`.
         skip_unmatched: bool. Leaves out images without a mask and masks without an image.
+        split_things: bool. Makes an instance of each connected region of a thing, where masks have classes
+            alone; regions below 50 pixels are crowd.
 
     Raises:
         ValueError: when a folder is missing or empty, or an image has no mask or the other way round; when a
@@ -65,7 +68,10 @@ class ImageFolder(FileReader):
         image_suffix: str = "",
         mask_suffix: str = "",
         skip_unmatched: bool = False,
+        split_things: bool = False,
     ):
+        if split_things and values == "panoptic":
+            raise ValueError("Panoptic masks have instances: split_things=True is for the other `values`.")
         if values not in get_args(MaskValues):
             raise ValueError(f"`values` must be one of {get_args(MaskValues)}. Received: values={values!r}")
         label_space = LabelSpace.create(label_space)
@@ -73,7 +79,7 @@ class ImageFolder(FileReader):
             raise ValueError(f"Classes of the label space {label_space.name!r} share a colour.")
         self.images = dataset_folder(images, "image") if images else None
         self.masks = dataset_folder(masks, "mask") if masks else None
-        self.values, self.void_values = values, tuple(void_values)
+        self.values, self.void_values, self.split_things = values, tuple(void_values), split_things
         image_paths = self._find_images(image_suffix, mask_suffix) if self.images else None
         mask_paths = self._find_masks(mask_suffix) if self.masks else None
         if image_paths is not None and mask_paths is not None:
@@ -88,7 +94,8 @@ class ImageFolder(FileReader):
 
     def decode_label(self, label: np.ndarray, path: pathlib.Path) -> np.ndarray:
         """The panoptic map of a mask."""
-        return _DECODERS[self.values](label, self.label_space, self.void_values)
+        panoptic = _DECODERS[self.values](label, self.label_space, self.void_values)
+        return components.split_things(panoptic, self.label_space) if self.split_things else panoptic
 
     def _find_images(self, image_suffix, mask_suffix):
         paths = find_images(self.images, image_suffix)

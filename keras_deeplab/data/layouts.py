@@ -165,6 +165,7 @@ LAYOUTS = {
     ),
     "coco": Layout("coco:Coco", ("annotations/panoptic_{split}2017.json", "{split}2017/*.jpg")),
     "ade20k": Layout("ade20k:Ade20k", ("images/{split}/ADE_*.jpg", "ade20k_panoptic_{split}.json")),
+    "camvid": Layout("camvid:CamVid", ("{split}annot/*.png",)),
     "kitti_step": Layout("step:KittiStep", _STEP_PATTERNS, _tracks_things_of("kitti_step", ".png")),
     "motchallenge_step": Layout(
         "step:MotChallengeStep", _STEP_PATTERNS, _tracks_things_of("motchallenge_step", ".jpg")

@@ -11,7 +11,7 @@ from keras_deeplab.data.folders import ImageFolder
 from keras_deeplab.data.images import ImageError
 from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace
 from tests.references import DATA
-from tests.small_datasets import picture, rgb_ids, save
+from tests.small_datasets import picture, rgb_ids, save, write_camvid
 
 SPACE = LabelSpace(
     "harbour",
@@ -238,3 +238,13 @@ def test_real_clips_are_labelled_here_and_there():
     reader = ImageFolder(DATA / "clip/images", DATA / "clip/masks", space, skip_unmatched=True)
     assert reader.names == ["bike/00000", "judo/00000", "judo/00005", "judo/00008", "judo/00013"]
     assert np.unique(reader[0]["panoptic"]).tolist() == [0, 1000, 2000]
+
+
+def test_regions_of_things_can_be_made_instances(tmp_path):
+    write_camvid(tmp_path)
+    space = LabelSpace("few", [str(n) for n in range(11)], things=(8,))
+    folders = (tmp_path / "train", tmp_path / "trainannot", space)
+    panoptic = ImageFolder(*folders, void_values=[11], split_things=True)[0]["panoptic"]
+    assert np.unique(panoptic).tolist() == [0, 8000, 8001, 8002, 255000]
+    with pytest.raises(ValueError, match="split_things=True is for the other `values`"):
+        ImageFolder(*folders, values="panoptic", split_things=True)
