@@ -1,5 +1,6 @@
 """Time, memory and arithmetic of a call, each row of a table in a process of its own."""
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -9,6 +10,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -60,13 +62,18 @@ def peak_memory(function):
     Freed memory must have gone back to the system, or a call would reuse what an earlier one got: run it
     with `RETURN_MEMORY` in the environment of the process.
     """
-    ctypes.CDLL(None).malloc_trim(0)
+    give_memory_back()
     before = _resident()
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     function()
     status = pathlib.Path("/proc/self/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024 / 1e6 - before
+
+
+def give_memory_back():
+    """Gives what this process has freed back to the system. glibc only."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident():
@@ -116,9 +123,53 @@ def run_row(script, backend, variables=None, **row):
 
     A row that fails gives `{"error": the last line of what it wrote}`.
     """
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **(variables or {})}
-    command = [sys.executable, str(script), "--row", json.dumps(row)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(**_row_process(script, backend, variables, row), capture_output=True, text=True)
     if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+        return _error(done.stderr, done.returncode)
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def standing_row(script, backend, variables=None, **row):
+    """`script --row JSON` as for `run_row`, in a process that stays and waits between its answers.
+
+    So several networks can be measured in turns. The process calls `answer_requests`. What `with` gives is a
+    function that asks for the next answer; it returns `{"error": ...}` when the process has failed.
+    """
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            **_row_process(script, backend, variables, row),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0,
+        ) as process,
+    ):  # fmt: skip
+
+        def ask():
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(b"\n")
+            answer = process.stdout.readline()
+            if answer:
+                return json.loads(answer)
+            process.wait()
+            errors.seek(0)
+            return _error(errors.read(), process.returncode)
+
+        yield ask
+
+
+def answer_requests(answers):
+    """Prints the next of an iterator's answers as JSON whenever `standing_row` asks for one."""
+    for _, answer in zip(sys.stdin, answers, strict=False):
+        print(json.dumps(answer), flush=True)
+
+
+def _row_process(script, backend, variables, row):
+    """Arguments of `subprocess` for a row."""
+    return {
+        "args": [sys.executable, str(script), "--row", json.dumps(row)],
+        "env": {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **(variables or {})},
+    }
+
+
+def _error(text, code):
+    return {"error": (text.strip().splitlines() or [f"exit code {code}"])[-1]}

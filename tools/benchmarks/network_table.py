@@ -71,28 +71,27 @@ def run_table(script, description, call, passes, batch, runs):
             sys.stdout.flush()
 
 
-def _time_row(call, name, size, batch, runs, cores, options):
+def prepare(call, name, size, batch, cores, options):
+    """The call on a built network and a batch in memory, as a function without arguments."""
     use_cores(cores)
     network, data = NETWORKS[name](tuple(size), **options), random_batch(batch, size)
-    first, wall, cpu = measure(lambda: call(network, *data), runs)
+    return lambda: call(network, *data)
+
+
+def memory_row(call, **row):
+    """Peak of resident memory during the first two calls. The row runs with `RETURN_MEMORY`."""
+    function = prepare(call, **row)
+    return {"memory": peak_memory(lambda: [to_numpy(function()) for _ in range(2)])}
+
+
+def count_row(call, **row):
+    """Arithmetic of a forward pass, on the torch backend. The call itself is not needed."""
+    return {"gflop": count_gflop(prepare(lambda network, images, labels: network.eager(images), **row))}
+
+
+def _time_row(call, runs, **row):
+    first, wall, cpu = measure(prepare(call, **row), runs)
     return {"first": first / 1000, "wall": wall, "cpu": cpu}
-
-
-def _memory_row(call, name, size, batch, cores, options):
-    use_cores(cores)
-    network, data = NETWORKS[name](tuple(size), **options), random_batch(batch, size)
-
-    def calls():
-        for _ in range(2):
-            to_numpy(call(network, *data))
-
-    return {"memory": peak_memory(calls)}
-
-
-def _count_row(call, name, size, batch, cores, options):
-    use_cores(cores)
-    network, data = NETWORKS[name](tuple(size), **options), random_batch(batch, size)
-    return {"gflop": count_gflop(lambda: network.eager(data[0]))}
 
 
 def _peak_row(call, cores):
@@ -100,7 +99,7 @@ def _peak_row(call, cores):
     return {"peak": matrix_product_peak()}
 
 
-_ROWS = {"time": _time_row, "memory": _memory_row, "count": _count_row, "peak": _peak_row}
+_ROWS = {"time": _time_row, "memory": memory_row, "count": count_row, "peak": _peak_row}
 
 
 def _format(name, backend, row, peak):

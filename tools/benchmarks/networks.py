@@ -34,9 +34,8 @@ def panoptic_deeplab(variant, output_stride=32):
     def build(size, **options):
         import keras_deeplab as kd
 
-        backbone = kd.Backbone.from_variant(
-            variant, output_stride=output_stride, image_shape=(*size, 3), **options
-        )
+        options = {"output_stride": output_stride, **options}
+        backbone = kd.Backbone.from_variant(variant, image_shape=(*size, 3), **options)
         return _keras_network(kd.PanopticDeepLab(backbone), _panoptic_targets)
 
     return build
@@ -72,20 +71,64 @@ def keras_hub_deeplab_v3(size):
     return _keras_network(model, lambda labels: labels)
 
 
-def smp_deeplab_v3_plus(size):
-    """segmentation_models.pytorch's DeepLabV3+ on ResNet-50 at output stride 16, in eager torch."""
+def smp_deeplab_v3_plus(encoder):
+    """segmentation_models.pytorch's DeepLabV3+ at output stride 16, in eager torch."""
+
+    def build(size):
+        import torch
+
+        # Built for CUDA, torchvision cannot load its own operations beside a CPU build of torch, and then not
+        # even be imported. The network needs none of them: their names are enough.
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import segmentation_models_pytorch
+
+        model = segmentation_models_pytorch.DeepLabV3Plus(
+            encoder, encoder_weights=None, encoder_output_stride=16, classes=NUM_CLASSES
+        )
+        return _torch_network(model)
+
+    return build
+
+
+# Those at the size of the published timings, then those beside the peers.
+PANOPTIC = {
+    "mobilenet_v3_small": panoptic_deeplab("mobilenet_v3_small"),
+    "mobilenet_v3_large": panoptic_deeplab("mobilenet_v3_large"),
+    "resnet50": panoptic_deeplab("resnet50"),
+    "axial_swidernet_1_1_1": panoptic_deeplab("axial_swidernet_1_1_1", output_stride=16),
+}
+# segmentation_models.pytorch on the encoders of two of them: sides must be multiples of 16.
+SMP = {
+    "mobilenet_v3_small": smp_deeplab_v3_plus("tu-mobilenetv3_small_100"),
+    "resnet50": smp_deeplab_v3_plus("resnet50"),
+}
+PEERS = {
+    "deeplab_v3_plus": deeplab_v3_plus,
+    "keras_hub": keras_hub_deeplab_v3,
+    "smp": SMP["resnet50"],
+}
+NETWORKS = {**PANOPTIC, **PEERS, **{f"smp_{name}": build for name, build in SMP.items()}}
+PANOPTIC_SIZE = (257, 513)
+PEERS_SIZE = (512, 512)
+
+
+def backends_of(name, installed):
+    """Where a network runs."""
+    return [b for b in installed if not name.startswith("smp") or b == "torch"]
+
+
+def random_batch(count, size):
+    """Images in [-1, 1] and labels, both of noise."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (count, *size, 3)).astype("float32")
+    return images, rng.integers(0, NUM_CLASSES, (count, *size)).astype("int32")
+
+
+def _torch_network(model):
     import torch
 
-    # Built for CUDA, torchvision cannot load its own operations beside a CPU build of torch, and then not
-    # even be imported. The network needs none of them: their names are enough.
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import segmentation_models_pytorch
-
-    model = segmentation_models_pytorch.DeepLabV3Plus(
-        "resnet50", encoder_weights=None, encoder_output_stride=16, classes=NUM_CLASSES
-    )
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
 
     def forward(images):
@@ -103,35 +146,6 @@ def smp_deeplab_v3_plus(size):
         return loss.detach()
 
     return Network(forward, step, forward)
-
-
-# Those at the size of the published timings, then those beside the peers.
-PANOPTIC = {
-    "mobilenet_v3_small": panoptic_deeplab("mobilenet_v3_small"),
-    "mobilenet_v3_large": panoptic_deeplab("mobilenet_v3_large"),
-    "resnet50": panoptic_deeplab("resnet50"),
-    "axial_swidernet_1_1_1": panoptic_deeplab("axial_swidernet_1_1_1", output_stride=16),
-}
-PEERS = {
-    "deeplab_v3_plus": deeplab_v3_plus,
-    "keras_hub": keras_hub_deeplab_v3,
-    "smp": smp_deeplab_v3_plus,
-}
-NETWORKS = {**PANOPTIC, **PEERS}
-PANOPTIC_SIZE = (257, 513)
-PEERS_SIZE = (512, 512)
-
-
-def backends_of(name, installed):
-    """Where a network runs."""
-    return [b for b in installed if name != "smp" or b == "torch"]
-
-
-def random_batch(count, size):
-    """Images in [-1, 1] and labels, both of noise."""
-    rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (count, *size, 3)).astype("float32")
-    return images, rng.integers(0, NUM_CLASSES, (count, *size)).astype("int32")
 
 
 def _keras_network(model, make_targets):
