@@ -7,6 +7,7 @@ Every row makes Panoptic-DeepLab's training batches of 4 from 1024x2048 PNG file
 ids, scale by 0.5 to 2, crop 513x1025, AutoAugment's colours, flip, normalise, targets. The peers decode,
 resize and colour with their own means (tf.io and tf.image; Pillow and torch), change the colours of the
 crop alone, and get our targets. Each row runs in processes of its own, kept to as many cores as workers.
+Ours decodes with kornia-rs where it is installed, else with OpenCV; a line above the table says which it was.
 
 - workers: threads of ours and of tf.data, unless it says processes; processes of the DataLoader.
 - images/s: of all batches but the first two, with which the queues fill.
@@ -14,16 +15,20 @@ crop alone, and get our targets. Each row runs in processes of its own, kept to 
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
 import sys
 import time
 
+import cv2
 from measurement import run_row, use_cores
 
 from keras_deeplab.data import Cityscapes, panoptic_targets
 from keras_deeplab.data.cityscapes import panoptic_from_instance_ids
+from keras_deeplab.data.image_format import read_header
+from keras_deeplab.data.png import decode_png
 from keras_deeplab.labels import CITYSCAPES
 
 SIZE = (513, 1025)
@@ -75,6 +80,14 @@ def frame_paths(root):
     return images, labels
 
 
+def png_decoder(path):
+    """What `read_image` and `read_label` decode a PNG file with, found by decoding it."""
+    data = pathlib.Path(path).read_bytes()
+    if decode_png(data, read_header(data)) is None:
+        return f"OpenCV {cv2.__version__}"
+    return f"kornia-rs {importlib.metadata.version('kornia-rs')}"
+
+
 def targets_of(instance_ids):
     """What the peers call for the targets of a cropped map of instance ids, with 0 as padding."""
     return panoptic_targets(panoptic_from_instance_ids(instance_ids, CITYSCAPES), CITYSCAPES)
@@ -82,8 +95,6 @@ def targets_of(instance_ids):
 
 def measure_row(loader, workers, root, images):
     """Images per second and CPU milliseconds per image, after the first batches."""
-    import cv2
-
     use_cores(workers)
     cv2.setNumThreads(1)
     batches = LOADERS[loader](root, workers)
@@ -127,6 +138,11 @@ def main():
         return
     if not options.data:
         parser.error("--data is needed")
+    images, labels = frame_paths(options.data)
+    if not images:
+        parser.error(f"there are no images of the training split in {options.data}")
+    image, label = png_decoder(images[0]), png_decoder(labels[0])
+    print(f"PNG files of ours: images by {image}, labels by {label}\n")
     print("| loader | workers | images/s | CPU ms | batch |\n|---|--:|--:|--:|---|")
     for loader, workers in ROWS:
         row = run_row(
