@@ -5,6 +5,8 @@ row loads its own framework only.
 """
 
 import dataclasses
+import itertools
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,11 +22,14 @@ class Network:
         forward: function of float32 images `[b, h, w, 3]` in [-1, 1] to heads, compiled where the backend
             compiles.
         step: function of images and labels int32 `[b, h, w]` that trains on them once.
+        fit: function of images, labels and a number of steps that trains as a user would, on the same batch
+            again and again; gives the seconds of every step.
         eager: the forward pass uncompiled, for counting its operations.
     """
 
     forward: Callable
     step: Callable
+    fit: Callable
     eager: Callable
 
 
@@ -145,14 +150,39 @@ def _torch_network(model):
         optimizer.step()
         return loss.detach()
 
-    return Network(forward, step, forward)
+    def fit(images, labels, steps):
+        laps = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            step(images, labels).item()
+            laps.append(time.perf_counter() - start)
+        return laps
+
+    return Network(forward, step, fit, forward)
 
 
 def _keras_network(model, make_targets):
     def step(images, labels):
         return model.train_on_batch(images, make_targets(labels))
 
-    return Network(_compiled_forward(model), step, lambda images: model(images, training=False))
+    def fit(images, labels, steps):
+        return _timed_fit(model, images, make_targets(labels), steps)
+
+    return Network(_compiled_forward(model), step, fit, lambda images: model(images, training=False))
+
+
+def _timed_fit(model, images, targets, steps):
+    """Seconds of the steps of `model.fit`. Keras hands over a step's loss when the step is done."""
+    import keras
+
+    starts, ends = [], []
+    clock = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: starts.append(time.perf_counter()),
+        on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()),
+    )
+    batches = ((images, targets) for _ in itertools.count())
+    model.fit(batches, steps_per_epoch=steps, callbacks=[clock], verbose=0)
+    return [end - start for start, end in zip(starts, ends, strict=True)]
 
 
 def _compiled_forward(model):
