@@ -174,6 +174,36 @@ class LabelSpace:
         )
 
 
+def check_same_classes(known: LabelSpace, labels: LabelSpace) -> None:
+    """Checks that a model can be trained on data: that a class means the same to both.
+
+    Names of label spaces, colours, `category_ids` and `label_divisor` make no difference.
+
+    Args:
+        known: `LabelSpace` of the model.
+        labels: `LabelSpace` of the data.
+
+    Raises:
+        ValueError: when classes, things or `ignore_label` differ; the message says which.
+
+    Example:
+    ```python
+    check_same_classes(model.label_space, pipeline.label_space)
+    ```
+    """
+    fields = ("classes", "things", "ignore_label")
+    differing = [field for field in fields if getattr(known, field) != getattr(labels, field)]
+    if not differing:
+        return
+    lacking = [repr(name) for name in labels.classes if name not in known.classes]
+    which = f"the model lacks {', '.join(lacking[:5])}" if lacking else f"{', '.join(differing)} differ"
+    raise ValueError(
+        f"The model has the labels {known.name!r}, the data {labels.name!r}; {which}. Build the model with "
+        "`label_space=` of the data: `from_preset(..., label_space=)` keeps every weight that fits, see "
+        "docs/fine_tuning.md."
+    )
+
+
 def _integer(field, value, minimum):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
         raise ValueError(f"`{field}` must be an integer >= {minimum}. Received: {field}={value!r}")

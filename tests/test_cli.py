@@ -14,8 +14,6 @@ from keras_deeplab.data.synthetic import StreetScenes
 from keras_deeplab.labels import CITYSCAPES
 from keras_deeplab.results import Segmentation
 
-REAL_SEGMENTER = keras_deeplab.Segmenter
-
 
 class FakeModel:
     """Calls the upper half of every image sky and the lower half car 1."""
@@ -119,6 +117,9 @@ TRAIN = ("train", "--data", "synthetic", "--output", "trial")
         ((*TRAIN, "--batch-size", "2.5"), "'2.5' is not a whole number above 0"),
         ((*TRAIN, "--learning-rate", "-1"), "'-1' is not a number above 0"),
         ((*TRAIN, "--learning-rate", "nan"), "'nan' is not a number above 0"),
+        ((*TRAIN, "--set", "steps"), "'steps' is not FIELD=VALUE, e.g. learning_rate=1e-4"),
+        ((*TRAIN, "--set", "=3"), "'=3' is not FIELD=VALUE"),
+        ((*TRAIN, "--preset", "p", "--variant", "v"), "--variant: not allowed with argument --preset"),
         ((*TRAIN, "--seed", "-1"), "'-1' is not a whole number"),
         ((*TRAIN, "--output-stride", "12"), "invalid choice: 12"),
         ((*TRAIN, "--checkpoint-minutes", "0"), "'0' is not a number above 0"),
@@ -338,79 +339,3 @@ def test_evaluate_of_unusable_predictions_is_a_mistake(few_scenes, words, messag
 def test_evaluate_of_a_missing_dataset_is_a_mistake(capsys):
     assert main(["evaluate", "--preset", "p", "--data", "nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
-
-
-def test_train_keeps_a_preset_that_is_there(tmp_path, capsys):
-    (tmp_path / "trial").mkdir()
-    (tmp_path / "trial" / "config.json").write_text("{}")
-    assert main(TRAIN) == 1
-    assert "'trial' already holds a preset. Choose another --output, or --resume" in capsys.readouterr().err
-
-
-def test_train_looks_for_the_data_before_it_writes(tmp_path, capsys):
-    assert main(["train", "--data", "nowhere", "--output", "trial"]) == 1
-    assert "nowhere" in capsys.readouterr().err
-    assert not (tmp_path / "trial").exists()
-
-
-@pytest.fixture
-def tiny_training(monkeypatch):
-    """The command trains a network with tiny decoders on two small scenes."""
-    import functools
-
-    from keras_deeplab.cli import arguments
-
-    scenes = StreetScenes(2, (64, 128))
-    monkeypatch.setattr(arguments, "open_dataset", lambda root, split, images=True: scenes)
-    filters = ("aspp_filters", "semantic_filters", "instance_filters")
-    small = functools.partial(keras_deeplab.PanopticDeepLab, **dict.fromkeys(filters, 16))
-    monkeypatch.setitem(vars(keras_deeplab), "PanopticDeepLab", small)
-    monkeypatch.setitem(vars(keras_deeplab), "Segmenter", REAL_SEGMENTER)
-
-
-TINY = (*TRAIN, "--image-size", "33x65", "--batch-size", "2", "--steps", "2")
-
-
-@pytest.mark.usefixtures("tiny_training")
-def test_train_leaves_a_preset_its_losses_and_pictures_and_goes_on(tmp_path, capsys):
-    assert main([*TINY, "--log-pictures", "50", "--validate-every", "50"]) == 0
-    printed = capsys.readouterr().out
-    assert "2 images per epoch, 1 batches of 2" in printed
-    assert "from step   0" in printed
-    folder = tmp_path / "trial"
-    assert [path.name for path in (folder / "pictures").iterdir()] == ["step_00000002.png"]
-    header, _ = (folder / "losses.csv").read_text().splitlines()
-    assert {"step", "semantic_loss", "val_pq"} <= set(header.split(","))
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000002.npz"]
-    assert (folder / "task.json").is_file()
-    # As if the process had been killed between the last checkpoint and the preset.
-    (folder / "config.json").unlink()
-    assert main(TINY) == 0
-    assert "from step   2" in capsys.readouterr().out
-    assert main(TINY) == 1
-    assert main([*TINY, "--resume"]) == 0
-    capsys.readouterr()
-    assert main([*TINY, "--resume", "--learning-rate", "1"]) == 1
-    assert "learning_rate.config.initial_learning_rate was 0.00025 and is 1.0" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("tiny_training")
-def test_train_refuses_a_batch_larger_than_the_data(tmp_path, capsys):
-    assert main([*TRAIN, "--image-size", "33x65", "--batch-size", "3"]) == 1
-    assert "A batch of 3 is larger than the data, 2 images" in capsys.readouterr().err
-    assert not (tmp_path / "trial").exists()
-
-
-def test_train_refuses_an_empty_split(capsys, monkeypatch):
-    from keras_deeplab.cli import arguments
-
-    monkeypatch.setattr(arguments, "open_dataset", lambda root, split, images=True: StreetScenes(0))
-    assert main(TRAIN) == 1
-    assert "The reader has no samples: StreetScenes(0" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("tiny_training")
-def test_train_names_the_extra_for_tensorboard(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
-    assert main([*TINY, "--tensorboard"]) == 1
-    assert "keras-deeplab[tensorboard]" in capsys.readouterr().err

@@ -67,6 +67,14 @@ def positive(text: str) -> float:
     return value
 
 
+def setting(text: str) -> tuple[str, str]:
+    """`"learning_rate=1e-4"` -> ("learning_rate", "1e-4")."""
+    field, equals, value = (part.strip() for part in text.partition("="))
+    if not (field and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE, e.g. learning_rate=1e-4")
+    return field, value
+
+
 def load_model(preset: str | None, **overrides):
     """The model of a preset; of the first built-in one when `None`."""
     import keras_deeplab

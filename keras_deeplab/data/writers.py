@@ -21,6 +21,9 @@ def write_file(path: str | os.PathLike, content: bytes) -> None:
     Args:
         path: path of the file. Missing folders are made.
         content: bytes.
+
+    Raises:
+        OSError: when it cannot be written; the message names it, and what was there is as it was.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +31,8 @@ def write_file(path: str | os.PathLike, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write {str(path)!r}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import functools
 import os
 import pathlib
@@ -60,7 +61,7 @@ def save_backbone(
         cast_preset(target, weights_dtype)
 
     check_weights_dtype(weights_dtype)
-    _write_folder(folder, write)
+    _write_folder(folder, _estimate_size(backbone), write)
 
 
 def save_task(
@@ -88,7 +89,7 @@ def save_task(
         cast_preset(target, weights_dtype)
 
     check_weights_dtype(weights_dtype)
-    _write_folder(folder, write)
+    _write_folder(folder, _estimate_size(task), write)
 
 
 def cast_preset(folder: pathlib.Path, weights_dtype: str | None) -> None:
@@ -195,26 +196,52 @@ def _write_backbone(backbone, target, max_shard_size):
         backbone.save_weights(str(target / WEIGHTS_FILE))
 
 
-def _write_folder(folder, write: Callable[[pathlib.Path], None]):
+def _write_folder(folder, size, write: Callable[[pathlib.Path], None]):
     """Lets `write` fill a temporary folder and moves the files into place once all of them are complete."""
     folder = pathlib.Path(folder).expanduser()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"Cannot save a preset to {str(folder)!r}: it is not a folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        temporary = pathlib.Path(temporary) / "preset"
-        temporary.mkdir()
-        write(temporary)
-        if folder.exists():
-            written = {path.name for path in temporary.iterdir()}
-            for name in sorted(written):
-                os.replace(temporary / name, folder / name)
-            # A model in one file leaves no shards of the one before, nor a backbone an old head.
-            for path in preset_files(folder):
-                if path.name not in written:
-                    path.unlink()
-        else:
-            shutil.move(temporary, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            _require_space(temporary, size)
+            temporary = pathlib.Path(temporary) / "preset"
+            temporary.mkdir()
+            write(temporary)
+            _move(temporary, folder)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"Cannot write the preset {str(folder)!r}: {error.strerror or error}"
+        ) from error
+
+
+def _move(source, folder):
+    """Moves the files of a preset into place, where there may be another one."""
+    if not folder.exists():
+        shutil.move(source, folder)
+        return
+    written = {path.name for path in source.iterdir()}
+    for name in sorted(written):
+        os.replace(source / name, folder / name)
+    # A model in one file leaves no shards of the one before, nor a backbone an old head.
+    for path in preset_files(folder):
+        if path.name not in written:
+            path.unlink()
+
+
+def _estimate_size(model):
+    """Bytes of a model's weights in HDF5, which takes two kilobytes for the name of each array."""
+    return 4 * model.count_params() + 4096 * (len(model.weights) + 16)
+
+
+def _require_space(folder, size):
+    """Raises the error of a full disk before anything is written: HDF5 may end the process instead."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, it needs {size / 1e6:,.1f} MB")
+    if hasattr(os, "posix_fallocate"):
+        # Quotas show only so.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _serialize(layer):

@@ -12,7 +12,7 @@ import numpy as np
 from keras_deeplab.backbones.backbone import OfTheClass, check_keyword_arguments
 from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.hub import preset_folder, preset_table, registry
-from keras_deeplab.labels import LabelSpace
+from keras_deeplab.labels import LabelSpace, check_same_classes
 from keras_deeplab.models.freezing import FREEZERS
 from keras_deeplab.models.inference import segment_images
 from keras_deeplab.models.multi_scale import SINGLE_VIEW, average_heads, list_views
@@ -126,6 +126,9 @@ class Segmenter(keras_hub.models.Task):
 
         Returns:
             Keras `History`.
+
+        Raises:
+            ValueError: for a pipeline of other classes than the model's, or a sample that cannot be used.
         """
         x, steps = self._training_data(x, y, batch_size, training=True)
         if steps is not None:
@@ -295,6 +298,9 @@ class Segmenter(keras_hub.models.Task):
             max_shard_size: float. Largest weights file in GB, as float32.
             weights_dtype: str. `"float16"` or `"bfloat16"` makes the files half as large: kernels are rounded
                 to that type, and loaded in the network's own type again.
+
+        Raises:
+            OSError: when it cannot be written, e.g. on a full disk; a preset that was there stays.
         """
         preset_folder.save_task(self, preset_dir, max_shard_size, weights_dtype)
 
@@ -317,6 +323,7 @@ class Segmenter(keras_hub.models.Task):
         if y is not None:
             x = self._array_pipeline(x, y, batch_size, training)
         if isinstance(x, Pipeline):
+            check_same_classes(self.label_space, x.label_space)
             return x.dataset, len(x)
         return x, None
 

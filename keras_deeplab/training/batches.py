@@ -20,6 +20,9 @@ class RunBatches(grain.IterDataset):
         interval: int. Number of batches from one noted place to the next, counted from `first_step`.
         position: what `find_position(first_step)` gave; `None` goes by the step.
 
+    Attributes:
+        error: what reading a batch raised; `None` for nothing.
+
     Example:
     ```python
     list(RunBatches(pipeline, first_step=100, last_step=102))  # two batches
@@ -37,6 +40,7 @@ class RunBatches(grain.IterDataset):
         super().__init__()
         self.first_step = first_step
         self.last_step = last_step
+        self.error = None
         self._pipeline = pipeline
         self._interval = interval
         self._start = position
@@ -79,7 +83,11 @@ class _Counted(grain.DatasetIterator):
     def __next__(self):
         if self._step >= self._run.last_step:
             raise StopIteration
-        batch = next(self._parents[0])
+        try:
+            batch = next(self._parents[0])
+        except Exception as error:
+            self._run.error = error
+            raise
         self._step += 1
         self._run.note(self._step, self._parents[0])
         return batch

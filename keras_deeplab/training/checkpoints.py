@@ -89,7 +89,7 @@ class Checkpoints:
             if not _is_finite(array):
                 raise ValueError(
                     f"{variables[key].path} is not finite after step {step}, so no checkpoint is written. "
-                    f"{self._newest_in_words()} Try a lower learning rate or `global_clipnorm`."
+                    f"{self.newest_in_words()} Try a lower learning rate or `global_clipnorm`."
                 )
         content = {
             "format": _FORMAT,
@@ -105,10 +105,7 @@ class Checkpoints:
             self._write(self.path(step), stored | {"run": np.array(json.dumps(content))})
         except OSError as error:
             raise OSError(
-                error.errno,
-                f"Cannot write the checkpoint of step {step}: {error.strerror or error}. "
-                f"{self._newest_in_words()} Free some space, then start the run again to go on",
-                str(self.path(step)),
+                error.errno, f"Cannot write {str(self.path(step))!r}: {error.strerror or error}"
             ) from error
         for old in self.steps[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
@@ -169,9 +166,14 @@ class Checkpoints:
             temporary.unlink(missing_ok=True)
         _sync_folder(self.folder)
 
-    def _newest_in_words(self):
+    def newest_in_words(self) -> str:
+        """A sentence about the newest checkpoint, for messages."""
         steps = self.steps
-        return f"The newest checkpoint is {str(self.path(steps[-1]))!r}." if steps else "There is none yet."
+        return (
+            f"The newest checkpoint is {str(self.path(steps[-1]))!r}."
+            if steps
+            else "There is no checkpoint yet."
+        )
 
 
 class CheckpointWriter(keras.callbacks.Callback):

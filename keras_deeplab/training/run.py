@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pathlib
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_deeplab.data.pipeline import Pipeline
+from keras_deeplab.labels import check_same_classes
 from keras_deeplab.training.batches import RunBatches
 from keras_deeplab.training.callbacks import CsvLog, NanGuard, ProgressBar, StepCounter, StopAt
 from keras_deeplab.training.checkpoints import Checkpoints, CheckpointWriter
@@ -46,8 +48,7 @@ def train(
     left out. Learning-rate schedules go by the optimizer's own step, which
     is one of its variables. Not kept is the state of callbacks of yours.
 
-    A loss that is not finite stops the run. So does a checkpoint that cannot be written. What was written
-    before stays.
+    A loss that is not finite stops the run. So does a file that cannot be written. Earlier checkpoints stay.
 
     Args:
         model: compiled model.
@@ -68,8 +69,9 @@ def train(
 
     Raises:
         ValueError: for classes in the data that the model lacks, a batch larger than the data, a folder with
-            the checkpoints of another run (the message says what differs), or a loss that is not finite.
-        OSError: when a checkpoint cannot be written.
+            the checkpoints of another run (the message says what differs), a sample that cannot be used, or
+            a loss that is not finite.
+        OSError: when a file cannot be written; the message names the checkpoint to go on from.
 
     Example:
     ```python
@@ -106,7 +108,7 @@ def train(
         windows += 1
         watch.append(StopAt(steps, counter))
     first_window = math.ceil(first_step / log_every)
-    with ProgressBar(first_step, steps, verbose) as bar:
+    with ProgressBar(first_step, steps, verbose) as bar, _explained_errors(folder, batches, checkpoints):
         return model.fit(
             batches,
             initial_epoch=first_window,
@@ -116,6 +118,25 @@ def train(
             callbacks=[*watch, bar],
             verbose=0,
         )
+
+
+@contextlib.contextmanager
+def _explained_errors(folder, batches, checkpoints):
+    """Errors of the data as they were raised, and of files with what the run can go on from."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}"
+        raise OSError(
+            error.errno,
+            f"The run in {str(folder)!r} stopped. {reason}. {checkpoints.newest_in_words()} Free some space, "
+            "or mend what else is wrong, then start the run again to go on.",
+        ) from error
+    except Exception as error:
+        # TensorFlow raises errors of its own instead, which quote a traceback.
+        if batches.error is None or batches.error is error:
+            raise
+        raise batches.error from error
 
 
 def _check(model, pipeline, steps, log_every):
@@ -129,14 +150,8 @@ def _check(model, pipeline, steps, log_every):
             f"A batch of {pipeline.batch_size} is larger than the data, {pipeline.num_samples} images. "
             "Use a smaller batch size."
         )
-    known, labels = getattr(model, "label_space", None), pipeline.label_space
-    if known is not None and known != labels:
-        lacking = [name for name in labels.classes if name not in known.classes]
-        which = f"; the model lacks {', '.join(map(repr, lacking[:5]))}" if lacking else ""
-        raise ValueError(
-            f"The model has the labels {known.name!r}, the data {labels.name!r}{which}. "
-            "Build the model with `label_space=` of the data."
-        )
+    if getattr(model, "label_space", None) is not None:
+        check_same_classes(model.label_space, pipeline.label_space)
 
 
 def _with_average_weights(model, callbacks):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_deeplab import LabelSpace
+from keras_deeplab.data import ArrayReader, Pipeline
 from keras_deeplab.training import train
 from tests.training import tiny_runs
 from tests.training.tiny_runs import linear_pipeline, make_linear, make_network, make_pipeline, weights_of
@@ -170,7 +171,10 @@ def test_a_full_disk_stops_the_run_and_leaves_what_there_was(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match=r"checkpoint of step 4: No space left.*step_00000002\.npz.*Free some"):
+    message = (
+        r"stopped\. Cannot write '.*step_00000004\.npz': No space left .*step_00000002\.npz'\. Free some"
+    )
+    with pytest.raises(OSError, match=message):
         run_linear(tmp_path, 6)
     assert names(tmp_path / "checkpoints") == ["step_00000002.npz"]
     assert (tmp_path / "checkpoints" / "step_00000002.npz").read_bytes() == before
@@ -202,6 +206,10 @@ def test_a_summary_is_printed(tmp_path, capsys):
             {"label_space": LabelSpace("more", classes=("ground", "ball", "sky"), label_divisor=100)},
             "labels 'tiny', the data 'more'; the model lacks 'sky'",
         ),
+        (
+            {"label_space": LabelSpace("still", classes=("ground", "ball"), label_divisor=100)},
+            "labels 'tiny', the data 'still'; things differ. Build the model with `label_space=`",
+        ),
     ],
 )
 def test_data_that_do_not_fit_are_refused(tmp_path, options, message):
@@ -214,3 +222,16 @@ def test_data_that_do_not_fit_are_refused(tmp_path, options, message):
 def test_counts_must_be_counts(tmp_path, options):
     with pytest.raises(ValueError, match="must be a whole number above 0"):
         train(make_linear(), linear_pipeline(), folder=tmp_path, **options)
+
+
+@pytest.mark.parametrize("bad", [range(5), [2]])
+def test_a_label_of_an_unknown_class_is_named_in_the_first_batch_and_later(tmp_path, bad):
+    """TensorFlow would quote a traceback for what comes after the first batch."""
+    balls = tiny_runs.balls()
+    for index in bad:
+        balls.panoptic_maps[index] += 700
+    reader = ArrayReader(balls.images, balls.panoptic_maps, tiny_runs.SPACE, list("abcde"))
+    data = Pipeline(reader, image_size=(33, 65), batch_size=1, targets=tiny_runs.semantic_only, seed=3)
+    message = "^Sample '[a-e]': `panoptic` holds the class 7, 8, but the label space 'tiny' has the classes"
+    with pytest.raises(ValueError, match=message):
+        train(make_linear(), data, 8, tmp_path, log_every=2, verbose=False)
