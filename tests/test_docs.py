@@ -4,17 +4,20 @@ import inspect
 import os
 import pathlib
 import re
+import shlex
 
 import keras
 import numpy as np
 import pytest
 
 from keras_deeplab import data, metrics
+from keras_deeplab.cli import _parser
 from keras_deeplab.data.images import read_image
 from keras_deeplab.data.prediction_writers.layouts import PREDICTION_LAYOUTS
 from keras_deeplab.data.synthetic import demo_street
 from keras_deeplab.evaluation.tally import MEASURES
 from keras_deeplab.labels import LABEL_SPACES
+from keras_deeplab.training.recipes import Recipe
 from tests.small_datasets import write_harbour
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -111,6 +114,16 @@ def test_the_guide_to_training_runs_as_written(tmp_path, monkeypatch, uncompiled
         exec(block, {})
     assert {path.name for path in tmp_path.iterdir()} == {"run", "my_preset"}
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"losses.csv", "checkpoints", "pictures"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md"])
+def test_commands_that_train_are_understood(name):
+    page = (ROOT / name).read_text(encoding="utf-8")
+    commands = re.findall(r"^keras-deeplab (train [^#\n]*)", page, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        options = _parser().parse_args(shlex.split(command))
+        assert Recipe.load(options.recipe, **dict(options.changes))
 
 
 def test_the_table_of_metrics_is_that_of_the_code():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_deeplab.data.writers import coco_categories
-from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace, generate_colors
+from keras_deeplab.labels import CITYSCAPES, LABEL_SPACES, LabelSpace, check_same_classes, generate_colors
 from tests.references import DATA, FULL, load_manifest
 
 ADE20K_THINGS = (
@@ -352,3 +352,23 @@ def test_cityscapes_is_what_its_scripts_say():
     assert tuple(label.color for label in used) == CITYSCAPES.colors
     assert tuple(label.trainId for label in used if label.hasInstances) == CITYSCAPES.things
     assert (CITYSCAPES.ignore_label, CITYSCAPES.label_divisor, CITYSCAPES.void) == (255, 1000, 255_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("cat", "dog")}, "the model lacks 'dog'"),
+        ({"classes": ("cat",), "colors": None}, "classes differ"),
+        ({"classes": ("cow", "cat"), "things": (0,)}, "classes, things differ"),
+        ({"ignore_label": 254}, "ignore_label differ"),
+        ({"name": "others", "colors": ((1, 2, 3),) * 2, "label_divisor": 10, "category_ids": (4, 2)}, None),
+    ],
+)
+def test_a_model_can_be_trained_on_data_of_the_same_classes(changes, message):
+    space = LabelSpace("pets", ("cat", "cow"))
+    data = dataclasses.replace(space, **changes)
+    if message is None:
+        check_same_classes(space, data)
+        return
+    with pytest.raises(ValueError, match=f"labels 'pets', the data 'pets'; {message}. Build the model"):
+        check_same_classes(space, data)

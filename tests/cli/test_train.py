@@ -1,6 +1,9 @@
 """The command `train`: recipes and networks, runs that go on, and mistakes that are one line each."""
 
+import contextlib
+import io
 import pathlib
+import shutil
 import sys
 
 import keras
@@ -39,34 +42,62 @@ def presets(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True, scope="module")
+def uncompiled():
+    """Compiling for TensorFlow takes far longer than a few steps without it."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     """An empty folder to work in, with two images of Cityscapes in `city`."""
     write_cityscapes(tmp_path / "city")
     monkeypatch.chdir(tmp_path)
-    # Compiling for TensorFlow takes far longer than a few steps without it.
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    return tmp_path
 
-        tf.config.run_functions_eagerly(True)
-        yield tmp_path
-        tf.config.run_functions_eagerly(False)
-    else:
-        yield tmp_path
+
+def words_of(*words, preset, data="city", size="33x65", steps="2", batch_size="2"):
+    options = {"--data": data, "--image-size": size, "--steps": steps, "--batch-size": batch_size}
+    options["--preset"] = preset
+    given = [str(word) for option, value in options.items() if value for word in (option, value)]
+    return ["train", "--output", "trial", *given, *map(str, words)]
 
 
 @pytest.fixture
 def command(work, presets, capsys):
     """Runs `train` on the tiny preset for two steps: `(exit code, standard output, error)`."""
 
-    def run(*words, preset="tiny", data="city", size="33x65", steps="2", batch_size="2"):
-        network = ("--preset", str(presets / preset)) if preset else ()
-        options = {"--data": data, "--image-size": size, "--steps": steps, "--batch-size": batch_size}
-        given = [word for option, value in options.items() if value for word in (option, value)]
-        code = main(["train", "--output", "trial", *given, *network, *map(str, words)])
+    def run(*words, preset="tiny", **changes):
+        code = main(words_of(*words, preset=preset and presets / preset, **changes))
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def finished_once(presets, tmp_path_factory):
+    """The folder of a run, and what it printed."""
+    work = tmp_path_factory.mktemp("finished")
+    for split in ("train", "val"):
+        write_cityscapes(work / "city", split)
+    words = words_of("--log-pictures", 50, "--validate-every", 50, preset=presets / "tiny")
+    with contextlib.chdir(work), contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(words) == 0
+    return work / "trial", printed.getvalue()
+
+
+@pytest.fixture
+def finished(finished_once, work):
+    """A run that the command goes on with: `(folder, what it printed)`."""
+    shutil.copytree(finished_once[0], work / "trial")
+    return work / "trial", finished_once[1]
 
 
 @pytest.fixture
@@ -171,26 +202,25 @@ def test_examples_are_understood():
 # What is written
 
 
-def test_a_run_leaves_a_preset_its_losses_and_pictures_and_goes_on(command, work):
-    write_cityscapes(work / "city", "val")
-    words = ("--log-pictures", 50, "--validate-every", 50)
-    code, printed, _ = command(*words)
-    assert code == 0
+def test_a_run_leaves_a_preset_its_losses_and_pictures(finished):
+    folder, printed = finished
     assert "2 images per epoch, 1 batches of 2" in printed
     assert "from step   0" in printed
-    folder = work / "trial"
+    assert printed.endswith("trial: the preset, and its losses in losses.csv\n")
     assert files(folder / "pictures") == ["step_00000002.png"]
     header, _ = (folder / "losses.csv").read_text().splitlines()
     assert {"step", "semantic_loss", "val_pq"} <= set(header.split(","))
     assert files(folder / "checkpoints") == ["step_00000002.npz"]
     assert (folder / "task.json").is_file()
+
+
+def test_a_run_without_its_preset_goes_on(command, finished):
+    complaint = complaint_of(command())
+    assert complaint == "'trial' already holds a preset. Choose another --output, or --resume its run."
     # As if the process had been killed between the last checkpoint and the preset.
-    (folder / "config.json").unlink()
+    (finished[0] / "config.json").unlink()
     assert "from step   2" in command()[1]
-    code, _, complaint = command()
-    assert code == 1
-    assert "'trial' already holds a preset. Choose another --output, or --resume" in complaint
-    assert command("--resume")[0] == 0
+    assert (finished[0] / "config.json").is_file()
 
 
 def test_a_network_is_tuned_by_a_recipe(command, work):
@@ -269,23 +299,23 @@ def test_a_label_of_an_unknown_class_is_named_with_its_file(command, work):
     assert "bonn_000000_000019_gtFine_instanceIds.png" in complaint
 
 
-def test_the_folder_of_another_run_is_refused(command, work):
-    assert command()[0] == 0
-    # As if the process had been killed before it wrote the preset.
-    (work / "trial" / "config.json").unlink()
-    before = contents(work / "trial")
-    write_cityscapes(work / "berlin", cities=("berlin", "bonn"))
-    for words, changes, difference in (
+@pytest.mark.parametrize(
+    ("words", "changes", "difference"),
+    [
         ((), {"preset": "wider"}, "width_multiplier was 0.0625 and is 0.125"),
         (("--learning-rate", "1"), {}, "initial_learning_rate was 0.00025 and is 1.0"),
         (("--recipe", "small_data", "--set", "warmup_steps=0"), {}, "model.trainable_weights was "),
         ((), {"data": "berlin"}, "data.names was "),
-    ):
-        complaint = complaint_of(command(*words, **changes))
-        assert complaint.startswith("'trial/checkpoints' holds checkpoints of another run: ")
-        assert difference in complaint
-        assert complaint.endswith("Use the settings from before, or another folder.")
-        assert contents(work / "trial") == before
+    ],
+)
+def test_the_folder_of_another_run_is_refused(command, finished, words, changes, difference):
+    write_cityscapes(pathlib.Path("berlin"), cities=("berlin", "bonn"))
+    before = contents(finished[0])
+    complaint = complaint_of(command("--resume", *words, **changes))
+    assert complaint.startswith("'trial/checkpoints' holds checkpoints of another run: ")
+    assert difference in complaint
+    assert complaint.endswith("Use the settings from before, or another folder.")
+    assert contents(finished[0]) == before
 
 
 def test_a_preset_without_its_checkpoints_is_not_trained_over(command, work, presets):
@@ -295,26 +325,15 @@ def test_a_preset_without_its_checkpoints_is_not_trained_over(command, work, pre
     assert contents(presets / "tiny") == before
 
 
-def test_a_full_disk_names_what_the_run_goes_on_from(command, work):
-    with no_space(2_000):
-        assert complaint_of(command()) == (
-            "[Errno 27] The run in 'trial' stopped. Cannot write 'trial/checkpoints/step_00000002.npz': File "
-            "too large. There is no checkpoint yet. Free some space, or mend what else is wrong, then start the "
-            "run again to go on."
-        )
-    assert files(work / "trial" / "checkpoints") == []
-    assert command()[0] == 0
-    before = contents(work / "trial")
+def test_a_preset_that_does_not_fit_on_the_disk_leaves_what_there_was(command, finished, work):
+    before = contents(finished[0])
     with no_space(100_000):
         assert complaint_of(command("--resume")) == (
-            "[Errno 27] Cannot write the preset 'trial': File too large. The training is finished, and its last "
-            "checkpoint is in 'trial/checkpoints': the same command again writes the preset."
+            "[Errno 27] Cannot write the preset 'trial': File too large. The training is finished, and its "
+            "last checkpoint is in 'trial/checkpoints': the same command again writes the preset."
         )
-    assert contents(work / "trial") == before
+    assert contents(finished[0]) == before
     assert files(work) == ["city", "trial"]
-    code, printed, _ = command("--resume")
-    assert code == 0
-    assert "from step   2" in printed
 
 
 def test_tensorboards_extra_is_named(command, work, monkeypatch):

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import re
+import shutil
 
 import keras
 import keras_hub
@@ -11,6 +13,7 @@ import pytest
 from keras_deeplab.backbones import Backbone, MobileNetV3Backbone
 from keras_deeplab.hub import preset_folder
 from keras_deeplab.models import PanopticDeepLab, Segmenter
+from tests.small_disk import no_space
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,29 @@ def test_a_failed_save_leaves_the_old_preset(model, folder, monkeypatch):
         model.save_to_preset(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["preset"]
+
+
+def test_a_preset_that_does_not_fit_on_the_disk_leaves_the_old_one(model, folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    neighbours = {path.name for path in folder.parent.iterdir()}
+    with (
+        # HDF5 would write that much and then end the process.
+        no_space(20_000),
+        pytest.raises(OSError, match=f"Cannot write the preset '{folder}': File too large"),
+    ):
+        model.save_to_preset(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name for path in folder.parent.iterdir()} == neighbours
+
+
+def test_a_preset_asks_for_the_space_that_it_needs(model, folder, monkeypatch):
+    size = sum(path.stat().st_size for path in folder.glob("*.h5"))
+    usage = shutil.disk_usage(folder)._replace(free=size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match=r"preset .*: No space left on device, it needs [\d.]+ MB") as error:
+        model.save_to_preset(folder)
+    needed = 1e6 * float(re.search(r"needs ([\d.]+) MB", str(error.value))[1])
+    assert size < needed < 1.6 * size
 
 
 def test_a_file_is_not_a_folder(model, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deeplab.backbones.resnet import ResNetBackbone
+from keras_deeplab.data import ArrayReader, Pipeline
 from keras_deeplab.labels import LabelSpace
 from keras_deeplab.models.context import ATROUS_RATES
 from keras_deeplab.models.deeplab_v3 import DeepLabV3
@@ -53,6 +54,15 @@ def test_it_learns_boxes(model_class, boxes):
     logits = model(boxes[0] / 127.5 - 1, training=True)["semantic_logits"]
     semantic = keras.ops.convert_to_numpy(logits).argmax(-1)
     assert (semantic == boxes[1] // SPACE.label_divisor).mean() > 0.85
+
+
+def test_data_of_other_classes_are_refused(boxes):
+    data = Pipeline(ArrayReader(*boxes, LabelSpace("more", ("ground", "box", "sky"), (1,))), SIZE, 2)
+    model = small_model(DeepLabV3)
+    message = "labels 'shapes', the data 'more'; the model lacks 'sky'"
+    for train in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message):
+            train(data)
 
 
 @pytest.mark.parametrize("model_class", [DeepLabV3, DeepLabV3Plus])

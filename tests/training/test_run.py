@@ -14,6 +14,7 @@ import pytest
 from keras_deeplab import LabelSpace
 from keras_deeplab.data import ArrayReader, Pipeline
 from keras_deeplab.training import train
+from tests.small_disk import no_space
 from tests.training import tiny_runs
 from tests.training.tiny_runs import linear_pipeline, make_linear, make_network, make_pipeline, weights_of
 
@@ -167,10 +168,10 @@ def test_a_full_disk_stops_the_run_and_leaves_what_there_was(tmp_path, monkeypat
     run_linear(tmp_path, 2)
     before = (tmp_path / "checkpoints" / "step_00000002.npz").read_bytes()
 
-    def no_space(descriptor):
+    def refuse(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", refuse)
     message = (
         r"stopped\. Cannot write '.*step_00000004\.npz': No space left .*step_00000002\.npz'\. Free some"
     )
@@ -182,6 +183,17 @@ def test_a_full_disk_stops_the_run_and_leaves_what_there_was(tmp_path, monkeypat
     expected = run_linear(tmp_path / "other", 6)
     for value, other in zip(run_linear(tmp_path, 6), expected, strict=True):
         np.testing.assert_array_equal(value, other)
+
+
+def test_a_log_that_cannot_be_written_stops_the_run_and_leaves_what_there_was(tmp_path):
+    run_linear(tmp_path, 2)
+    before = (tmp_path / "losses.csv").read_bytes()
+    message = r"stopped\. Cannot write '.*losses\.csv': File too large\. .*step_00000002\.npz'\. Free some"
+    with no_space(len(before)), pytest.raises(OSError, match=message):
+        run_linear(tmp_path, 4)
+    assert (tmp_path / "losses.csv").read_bytes() == before
+    run_linear(tmp_path, 4)
+    assert len((tmp_path / "losses.csv").read_text().splitlines()) == 3
 
 
 def test_checkpoints_come_by_the_clock(tmp_path):
