@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+import keras
 from keras import ops
+
+from keras_deeplab.ops.device import runs_on_cpu
+
+# Torch's own resizing handles channels together: with fewer than these, two blends are as fast or faster.
+_CHANNELS_FOR_TORCH = 8
 
 
 def scale_dimension(size: int, scale: float) -> int:
@@ -31,7 +37,8 @@ def resize_bilinear(images, size):
     """Bilinear resizing with aligned corners: images (b, h, w, c) -> (b, *size, c).
 
     Whole-number enlargements with static shapes (every upsampling inside the models) are computed by
-    blending neighbours directly; their gradients need no scatter. Other sizes gather and blend.
+    blending neighbours directly; their gradients need no scatter. Other sizes gather and blend. Torch has a
+    routine of its own for processors.
 
     Args:
         images: float tensor `[b, h, w, c]`.
@@ -46,6 +53,13 @@ def resize_bilinear(images, size):
     ```
     """
     images = ops.convert_to_tensor(images)
+    if keras.backend.backend() == "torch" and images.shape[-1] >= _CHANNELS_FOR_TORCH and runs_on_cpu():
+        return _torch(images, size)
+    return blend_bilinear(images, size)
+
+
+def blend_bilinear(images, size):
+    """The same as `resize_bilinear`, of Keras' own operations, an axis after the other."""
     for axis, length in ((1, size[0]), (2, size[1])):
         images = _resize_axis(images, length, axis)
     return images
@@ -96,6 +110,17 @@ def resize_offsets(offsets, size):
     _, h, w, _ = ops.shape(offsets)
     scale = [_extent(length) / _extent(n) for length, n in zip(size, (h, w), strict=True)]
     return resize_bilinear(offsets * ops.cast(ops.stack(scale), offsets.dtype), size)
+
+
+def _torch(images, size):
+    """One pass in place of several; a third of the time for 19 channels, with or without gradients."""
+    from torch.nn import functional
+
+    size = tuple(int(length) for length in size)
+    if tuple(images.shape[1:3]) == size:
+        return images
+    x = functional.interpolate(images.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=True)
+    return x.permute(0, 2, 3, 1)
 
 
 def _resize_axis(images, length, axis):

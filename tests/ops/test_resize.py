@@ -1,5 +1,6 @@
 """Corner-aligned resizing."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,14 @@ from keras import ops
 from scipy import interpolate
 
 from keras_deeplab.ops import resize
-from keras_deeplab.ops.resize import resize_bilinear, resize_nearest, resize_offsets, scale_dimension
+from keras_deeplab.ops.resize import (
+    blend_bilinear,
+    resize_bilinear,
+    resize_nearest,
+    resize_offsets,
+    scale_dimension,
+)
+from tests.gradients import value_and_gradients
 from tests.references import SOURCES, load_component
 
 NUMPY = ops.convert_to_numpy
@@ -38,6 +46,25 @@ def test_bilinear_equals_scipy(h, w, new_h, new_w):
     result = NUMPY(resize_bilinear(images, (new_h, new_w)))
     # Positions up to 8 in float32, times differences of neighbours of up to 6.
     np.testing.assert_allclose(result[0], interpolated(images[0], (new_h, new_w)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(17, 25), (9, 13), (4, 30), (1, 1), (5, 7)])
+def test_few_and_many_channels_are_resized_alike(size):
+    """Many go through torch's own routine."""
+    images = random_images(5, 7, c=16)
+
+    class Resize(keras.layers.Layer):
+        def call(self, images, training=None):
+            return self.function(images, size)
+
+    def run(function):
+        layer = Resize()
+        layer.function, layer.built = function, True
+        output, (gradient,), _ = value_and_gradients(layer, images)
+        return output, gradient
+
+    for result, expected in zip(run(resize_bilinear), run(blend_bilinear), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
