@@ -3,7 +3,7 @@
     python tools/train_embedded_preset.py street_synthetic
     python tools/train_embedded_preset.py street_camvid --data /data/camvid
 
-Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages that `embedded_presets.toml` describes.
+Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`.
 A run that was stopped goes on where it was. One to two hours each on two cores.
 """
 
