@@ -14,6 +14,7 @@ _PROJECT = "https://github.com/google-research/deeplab2"
 # Of a dataset: its name in prose, its names on the Hub, and where its terms are.
 _DATASETS = {
     "ade20k": ("ADE20K", ["ade20k"], "https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/"),
+    "camvid": ("CamVid", [], "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"),
     "cityscapes": ("Cityscapes", ["cityscapes"], "https://www.cityscapes-dataset.com/license/"),
     "cityscapes_dvps": ("Cityscapes-DVPS", ["cityscapes"], "https://www.cityscapes-dataset.com/license/"),
     "coco": ("COCO", ["coco"], "https://cocodataset.org/#termsofuse"),
@@ -21,6 +22,7 @@ _DATASETS = {
     "imagenet22k_1k": ("ImageNet-22K and 1K", ["imagenet-1k"], "https://www.image-net.org/download.php"),
     "kitti_step": ("KITTI-STEP", ["kitti-step"], "https://www.cvlibs.net/datasets/kitti/"),
     "motchallenge_step": ("MOTChallenge-STEP", ["motchallenge-step"], "https://motchallenge.net/"),
+    "rendered_streets": ("rendered street scenes", [], None),
     "semkitti_dvps": ("SemKITTI-DVPS", ["semantic-kitti"], "http://semantic-kitti.org/dataset.html"),
 }
 _METRIC_TYPES = {"mIoU": "mean_iou", "top-1": "accuracy"}
@@ -38,7 +40,8 @@ def model_card(folder: str | os.PathLike, repository: str, entry=None, license: 
         folder: path of a preset folder. A `picture.png` in it is shown.
         repository: str. `"organisation/name"`, where it is going to be.
         entry: `PresetEntry` of a published preset: brings the dataset, the paper, the metrics and the origin.
-            When `None`, that of the preset which the folder was converted from, if it was.
+            When `None`, that of the preset which the folder was converted from; or what the folder's metadata
+            say of dataset and results, if they do.
         license: str. Licence of the weights as the Hub names it; that of the entry, else `"unknown"`.
 
     Returns:
@@ -56,9 +59,9 @@ def model_card(folder: str | os.PathLike, repository: str, entry=None, license: 
     config = read_json(folder / CONFIG_FILE)
     task = read_json(folder / TASK_FILE) if (folder / TASK_FILE).is_file() else None
     metadata = read_json(folder / METADATA_FILE)
-    entry = entry or _converted_entry(metadata)
-    license = license or (entry.license.lower() if entry else "unknown")
     name = repository.partition("/")[2]
+    entry = entry or _converted_entry(metadata) or _described_entry(name, folder, metadata)
+    license = license or (entry.license if entry else "unknown")
     space = LabelSpace.create(task["config"]["label_space"]) if task else None
     sections = [
         f"---\n{_front_matter(name, task, space, entry, license)}\n---",
@@ -86,8 +89,10 @@ def _front_matter(name, task, space, entry, license):
         about["base_model"] = _pretraining(entry)
         about["eval_results"] = _evaluation_results(entry) or None
         about["model_name"] = name
+    # The Hub knows licences by short names; one that is said in words is "other" to it.
+    named = {"license": "other", "license_name": license} if " " in license else {"license": license.lower()}
     return ModelCardData(
-        license=license,
+        **named,
         library_name=LIBRARY,
         pipeline_tag="image-segmentation" if task else "image-feature-extraction",
         tags=["keras", "deeplab", *kinds, *([entry.family, entry.dataset] if entry else [])],
@@ -107,8 +112,7 @@ def _evaluation_results(entry):
             metric_type=_METRIC_TYPES.get(metric["metric"], metric["metric"].lower()),
             metric_value=metric["value"],
             metric_name=f"{metric['metric']} ({metric['evaluator']})",
-            source_name="DeepLab2",
-            source_url=_PROJECT,
+            **({"source_name": "DeepLab2", "source_url": _PROJECT} if entry.archive else {}),
         )
         for metric in entry.metrics
     ]
@@ -121,6 +125,12 @@ def _converted_entry(metadata):
         return find_entry(metadata["preset"]) if "archive" in metadata else None
     except (KeyError, ValueError):
         return None
+
+
+def _described_entry(name, folder, metadata):
+    from keras_deeplab.hub.preset_table import folder_entry
+
+    return folder_entry(name, folder) if "dataset" in metadata else None
 
 
 def _pretraining(entry):
@@ -202,9 +212,13 @@ def _metrics(entry):
         )
         for m in entry.metrics
     ]
+    source = "measured with `keras-deeplab evaluate`: one scale, not mirrored."
+    if entry.archive:
+        source = (
+            "as published for the original checkpoint: one scale, not mirrored. They were not measured again."
+        )
     return (
-        f"## Metrics\n\nOn {_dataset(entry)[0]}, as published for the original checkpoint: one scale, not "
-        f"mirrored. They were not measured again.\n\n"
+        f"## Metrics\n\nOn {_dataset(entry)[0]}, {source}\n\n"
         f"{_table(('Metric', 'Value', 'Counted by', 'Split'), rows)}"
     )
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import difflib
 import functools
-import json
 import os
 import pathlib
 
 import keras_deeplab
 from keras_deeplab.hub import cache, registry
 from keras_deeplab.hub.preset_entry import PresetEntry, read_tables
+from keras_deeplab.hub.preset_files import CONFIG_FILE, METADATA_FILE, TASK_FILE, read_json
 from keras_deeplab.labels import LabelSpace
 
 BACKBONE = "Backbone"
-TASK_FILE = "task.json"
+# What is known about a preset's training and results stands in its metadata.
+_FACTS_OF_METADATA = ("dataset", "license", "note", "metrics", "eval_split", "training")
 # What a user changes on the model but its backbone takes; the rest of the model follows.
 _OF_THE_BACKBONE = ("image_shape", "output_stride", "dtype")
 
@@ -29,7 +30,38 @@ def preset_entries() -> dict[str, PresetEntry]:
 
 def embedded_entries() -> dict[str, PresetEntry]:
     """The presets that are part of the package by name, with what their folders say."""
-    return {name: _embedded_entry(name, folder) for name, folder in registry.embedded_presets().items()}
+    return {name: folder_entry(name, folder) for name, folder in registry.embedded_presets().items()}
+
+
+def folder_entry(name: str, folder: pathlib.Path) -> PresetEntry:
+    """What a preset folder says about itself.
+
+    `config.json` and `task.json` describe the model. `metadata.json` may have fields of `PresetEntry`, too:
+    `dataset`, `license`, `note`, `metrics`, `eval_split` and `training`.
+
+    Args:
+        name: str. Name of the preset.
+        folder: path.
+
+    Raises:
+        ValueError: if a JSON file is missing or broken.
+    """
+    config, metadata = (read_json(folder / file) for file in (CONFIG_FILE, METADATA_FILE))
+    task = read_json(folder / TASK_FILE) if (folder / TASK_FILE).is_file() else None
+    backbone, model = config["config"], (task or {}).get("config", {})
+    height, width, _ = backbone["image_shape"]
+    facts = {field: metadata[field] for field in _FACTS_OF_METADATA if field in metadata}
+    return PresetEntry(
+        name=name,
+        family=(task or config)["module"].rpartition(".")[2],
+        model=task["class_name"] if task else BACKBONE,
+        variant=config["class_name"],
+        label_space=model["label_space"]["name"] if task else None,
+        image_size=None if None in (height, width) else (height, width),
+        output_stride=backbone["output_stride"],
+        postprocessor=_settings(model["postprocessor"]["config"]) if task else {},
+        **{"dataset": None, **facts, "metrics": tuple(facts.get("metrics", ()))},
+    )
 
 
 def find_entry(name: str) -> PresetEntry:
@@ -171,31 +203,10 @@ def _other_class(entry, cls):
     return None if issubclass(found, cls) else found.__name__
 
 
-def _embedded_entry(name, folder):
-    config, task = (_read_json(folder / file) for file in (registry.CONFIG_FILE, TASK_FILE))
-    backbone, model = config["config"], (task or {}).get("config", {})
-    height, width, _ = backbone["image_shape"]
-    return PresetEntry(
-        name=name,
-        family=(task or config)["module"].rpartition(".")[2],
-        model=task["class_name"] if task else BACKBONE,
-        variant=config["class_name"],
-        dataset=None,
-        label_space=model["label_space"]["name"] if task else None,
-        image_size=None if None in (height, width) else (height, width),
-        output_stride=backbone["output_stride"],
-        postprocessor=_settings(model["postprocessor"]["config"]) if task else {},
-    )
-
-
 def _settings(config):
     """Arguments of a postprocessor beside those that come from the label space or from Keras."""
     others = {"name", "trainable", "dtype", "things", "label_divisor", "ignore_label"}
     return {name: value for name, value in config.items() if name not in others}
-
-
-def _read_json(path):
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 @functools.cache

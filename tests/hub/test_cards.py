@@ -38,6 +38,29 @@ def parse(text):
     return card.data, card.text
 
 
+def test_a_model_that_says_how_it_was_trained(segmenter):
+    facts = {
+        "dataset": "camvid",
+        "license": "non-commercial research only",
+        "note": "Instances are connected regions.",
+        "metrics": [{"metric": "mIoU", "value": 61.5, "evaluator": "deeplab2"}],
+        "eval_split": "val",
+    }
+    add_metadata(segmenter, **facts)
+    data, text = parse(model_card(segmenter, "me/streets"))
+    assert (data.license, data.license_name) == ("other", "non-commercial research only")
+    (result,) = data.eval_results
+    assert (result.dataset_name, result.metric_value, result.source_name) == ("CamVid", 61.5, None)
+    assert "trained on CamVid. Instances" not in text
+    assert "trained on CamVid.\n\nInstances are connected regions.\n" in text
+    assert "| mIoU | 61.5 | DeepLab2's evaluation | val |" in text
+    assert "measured with `keras-deeplab evaluate`" in text
+    assert "The weights: non-commercial research only. The data that they were trained on has" in text
+    assert "DeepLab2](" not in text
+    data, _ = parse(model_card(segmenter, "me/streets", license="MIT"))
+    assert data.license == "mit"
+
+
 def test_a_model_of_ones_own(segmenter):
     data, text = parse(model_card(segmenter, "me/streets", license="cc-by-4.0"))
     assert data.to_dict() == {

@@ -322,6 +322,21 @@ def test_a_built_in_preset_is_described_by_its_folder():
     assert (facts["cached"], facts["size"]) == (True, sum(path.stat().st_size for path in weights))
 
 
+def test_metadata_say_what_a_folder_was_trained_on(tmp_path):
+    source = registry.embedded_presets()["street_demo"]
+    for name in ("config.json", "task.json"):
+        (tmp_path / name).write_text((source / name).read_text())
+    metric = {"metric": "mIoU", "value": 61.5, "evaluator": "deeplab2"}
+    facts = {"dataset": "camvid", "license": "research only", "metrics": [metric], "parameters": 3, "x": 1}
+    (tmp_path / "metadata.json").write_text(json.dumps(facts))
+    entry = preset_table.folder_entry("mine", tmp_path)
+    assert (entry.name, entry.dataset, entry.license) == ("mine", "camvid", "research only")
+    assert (entry.metrics, entry.eval_split, entry.parameters) == ((metric,), None, None)
+    (tmp_path / "metadata.json").unlink()
+    with pytest.raises(ValueError, match=r"incomplete: metadata\.json is missing"):
+        preset_table.folder_entry("mine", tmp_path)
+
+
 def test_a_preset_in_the_cache_is_known_as_such(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_DEEPLAB_CACHE", str(tmp_path))
     entry = find_entry("resnet50_cityscapes")
