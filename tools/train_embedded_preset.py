@@ -3,22 +3,30 @@
     python tools/train_embedded_preset.py street_synthetic
     python tools/train_embedded_preset.py street_camvid --data /data/camvid
 
-Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`.
-A run that was stopped goes on where it was. One to two hours each on two cores.
+Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
+that was stopped goes on where it was. One to two hours each on two cores.
 """
 
 import argparse
+import json
 import pathlib
+import resource
 import tomllib
 
 import keras
 
 import keras_deeplab as kd
+from keras_deeplab.cli.arguments import open_dataset
 from keras_deeplab.data.synthetic import WEATHERS, StreetScenes
+from keras_deeplab.data.writers import write_file
+from keras_deeplab.hub.cards import model_card
+from keras_deeplab.hub.preset_files import METADATA_FILE, read_json
+from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
 
 SETTINGS = tomllib.loads(pathlib.Path(__file__).with_name("embedded_presets.toml").read_text("utf-8"))
 # Half of the scenes are in the weather that scenes have when nothing is said, half in any.
 WEATHER = ("fair",) * (len(WEATHERS) - 2) + WEATHERS
+METRICS = {"PQ": "pq", "PQ things": "pq_things", "PQ stuff": "pq_stuff", "mIoU": "miou"}
 
 
 def build_model(label_space, image_size):
@@ -33,6 +41,7 @@ def build_model(label_space, image_size):
         instance_filters=64,
         semantic_low_levels=(32, 16),
         instance_low_levels=(16, 8),
+        preprocessor=kd.models.SegmenterPreprocessor(image_size, resize="fit"),
     )
 
 
@@ -44,29 +53,69 @@ def open_training_data(data, recipe, seed):
     return StreetScenes(recipe.steps * recipe.batch_size, size, seed=seed, weather=WEATHER)
 
 
+def train_stage(recipe, source, label_space, data, seed, folder):
+    """Trains one stage from the preset `source`, or from new weights, and saves it in `folder`."""
+    keras.utils.set_random_seed(seed)
+    if source is None:
+        model = build_model(label_space, recipe.image_size)
+    else:
+        shape = (*recipe.image_size, 3)
+        model = kd.PanopticDeepLab.from_preset(source, label_space=label_space, image_shape=shape)
+    model.compile(**recipe.compile_arguments())
+    reader = open_training_data(data, recipe, seed)
+    kd.train(
+        model, kd.data.Pipeline(reader, seed=seed, **recipe.pipeline_arguments()), recipe.num_batches, folder
+    )
+    model.save_to_preset(folder)
+
+
 def train_stages(name, data, work):
     """Trains the stages of a preset one after the other; returns the folder of the last one."""
     settings = SETTINGS[name]
     source = settings.get("start")
     for number, fields in enumerate(settings["stages"]):
-        seed = settings["seed"] + number
         recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **fields)
         folder = work / name / f"stage{number + 1}"
         if not (folder / "config.json").exists():
-            keras.utils.set_random_seed(seed)
-            if source is None:
-                model = build_model(settings["label_space"], recipe.image_size)
-            else:
-                model = kd.PanopticDeepLab.from_preset(
-                    source, label_space=settings["label_space"], image_shape=(*recipe.image_size, 3)
-                )
-            model.compile(**recipe.compile_arguments())
-            reader = open_training_data(data, recipe, seed)
-            pipeline = kd.data.Pipeline(reader, seed=seed, **recipe.pipeline_arguments())
-            kd.train(model, pipeline, recipe.num_batches, folder)
-            model.save_to_preset(folder)
+            train_stage(recipe, source, settings["label_space"], data, settings["seed"] + number, folder)
         source = folder
     return source
+
+
+def save(name, trained, output):
+    """Writes the preset at its own size and in half precision."""
+    settings = SETTINGS[name]
+    model = kd.PanopticDeepLab.from_preset(trained, image_shape=(*settings["image_size"], 3))
+    model.postprocessor = PanopticPostprocessor.from_label_space(
+        model.label_space, **settings["postprocessor"]
+    )
+    model.save_to_preset(output, weights_dtype="float16")
+
+
+def describe(name, data, output):
+    """Measures the saved preset, and writes what is known about it: metadata and card."""
+    settings = SETTINGS[name]
+    where = {"data": data, **settings["evaluation"]}
+    model = kd.Segmenter.from_preset(output)
+    results = kd.evaluate(model, open_dataset(where["data"], where["split"]))
+    facts = {
+        **settings["facts"],
+        "metrics": [
+            {"metric": metric, "value": round(100 * results[key], 1), "evaluator": "deeplab2"}
+            for metric, key in METRICS.items()
+        ],
+        "eval_split": f"{where['split']}, {results['images']} images",
+        "training": {
+            "seed": settings["seed"],
+            "steps": sum(stage["steps"] for stage in settings["stages"]),
+            "images": sum(stage["steps"] * stage["batch_size"] for stage in settings["stages"]),
+            **({"pretraining": settings["start"]} if "start" in settings else {}),
+        },
+    }
+    metadata = {**read_json(output / METADATA_FILE), **facts}
+    write_file(output / METADATA_FILE, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_file(output / "README.md", model_card(output, f"keras-deeplab/{name}").encode())
+    print(json.dumps(facts, indent=2))
 
 
 def main():
@@ -76,7 +125,15 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, help="default: presets/NAME")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/embedded_presets"))
     arguments = parser.parse_args()
-    train_stages(arguments.name, arguments.data, arguments.work)
+    if ("data" in SETTINGS[arguments.name]["evaluation"]) != (arguments.data is None):
+        parser.error("--data is for street_camvid, which needs it.")
+
+    output = arguments.output or pathlib.Path("presets") / arguments.name
+    trained = train_stages(arguments.name, arguments.data, arguments.work)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(f"{used.ru_utime + used.ru_stime:.0f} seconds of processor time")
+    save(arguments.name, trained, output)
+    describe(arguments.name, arguments.data, output)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def open_dataset(root: str, split: str, images: bool = True) -> Sequence[dict]:
     if root == SYNTHETIC:
         from keras_deeplab.data.synthetic import StreetScenes
 
-        scenes, number = {"train": (2000, 0), "val": (50, 1), "test": (50, 2)}[split]
+        scenes, number = {"train": (2000, 0), "val": (50, 1), "test": (200, 2)}[split]
         return StreetScenes(scenes, seed=number)
     from keras_deeplab.data import layouts
 

@@ -78,23 +78,23 @@ def keras_hub_deeplab_v3(size):
 
 def smp_deeplab_v3_plus(encoder):
     """segmentation_models.pytorch's DeepLabV3+ at output stride 16, in eager torch."""
+    return lambda size: _torch_network(smp_model(encoder))
 
-    def build(size):
-        import torch
 
-        # Built for CUDA, torchvision cannot load its own operations beside a CPU build of torch, and then not
-        # even be imported. The network needs none of them: their names are enough.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import segmentation_models_pytorch
+def smp_model(encoder, classes=NUM_CLASSES):
+    """The network as a torch module, without pretraining."""
+    import torch
 
-        model = segmentation_models_pytorch.DeepLabV3Plus(
-            encoder, encoder_weights=None, encoder_output_stride=16, classes=NUM_CLASSES
-        )
-        return _torch_network(model)
+    # Built for CUDA, torchvision cannot load its own operations beside a CPU build of torch, and then not
+    # even be imported. The network needs none of them: their names are enough.
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import segmentation_models_pytorch
 
-    return build
+    return segmentation_models_pytorch.DeepLabV3Plus(
+        encoder, encoder_weights=None, encoder_output_stride=16, classes=classes
+    )
 
 
 # Those at the size of the published timings, then those beside the peers.
