@@ -151,7 +151,7 @@ def test_the_table_of_label_spaces_is_that_of_the_code():
 def test_the_table_of_datasets_names_readers_and_their_label_spaces():
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[.*\]\((#.*)\) \| `(\w+)` \| `?([\w ]+)`? \|", page, re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 11
     headings = {
         re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-")
         for line in re.findall(r"^## (.*)$", page, re.M)

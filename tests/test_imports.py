@@ -40,7 +40,9 @@ ARROWS = {
     "hub.preset_folder": {"hub.preset_files", "hub.weights_file", "labels", "version"},
     "hub.preset_entry": {"labels"},
     # Which backbone a class can load is asked of the backbones, once there are some.
-    "hub.preset_table": {"backbones", "hub.cache", "hub.preset_entry", "hub.registry", "labels"},
+    "hub.preset_table": {
+        *("backbones", "hub.cache", "hub.preset_entry", "hub.preset_files", "hub.registry", "labels"),
+    },
     "backbones": {"hub.preset_folder", "hub.preset_table", "hub.registry", "layers", "ops"},
     "decoders": {"backbones", "layers", "ops"},
     "models": {
