@@ -10,13 +10,12 @@ import keras_hub
 import numpy as np
 
 from keras_deeplab.backbones.backbone import OfTheClass, check_keyword_arguments
-from keras_deeplab.data.pipeline import Pipeline
 from keras_deeplab.hub import preset_folder, preset_table, registry
-from keras_deeplab.labels import LabelSpace, check_same_classes
 from keras_deeplab.models.freezing import FREEZERS
 from keras_deeplab.models.inference import segment_images
 from keras_deeplab.models.multi_scale import SINGLE_VIEW, average_heads, list_views
 from keras_deeplab.models.preprocessor import SegmenterPreprocessor
+from keras_deeplab.models.training_data import training_data
 from keras_deeplab.results import Segmentation
 
 
@@ -130,13 +129,13 @@ class Segmenter(keras_hub.models.Task):
         Raises:
             ValueError: for a pipeline of other classes than the model's, or a sample that cannot be used.
         """
-        x, steps = self._training_data(x, y, batch_size, training=True)
+        x, steps = training_data(self, x, y, batch_size, training=True)
         if steps is not None:
             # The pipeline shuffles by itself.
             kwargs = {"steps_per_epoch": steps, "shuffle": False, **kwargs}
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-            validation_data, steps = self._training_data(*pair, batch_size, training=False)
+            validation_data, steps = training_data(self, *pair, batch_size, training=False)
             if steps is not None:
                 kwargs.setdefault("validation_steps", steps)
         return keras.Model.fit(self, x, validation_data=validation_data, **kwargs)
@@ -149,7 +148,7 @@ class Segmenter(keras_hub.models.Task):
         """
         # While fitting, Keras evaluates on the data set that `fit` prepared.
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, steps = self._training_data(x, y, batch_size, training=False)
+            x, steps = training_data(self, x, y, batch_size, training=False)
             if steps is not None:
                 kwargs.setdefault("steps", steps)
         return keras.Model.evaluate(self, x, **kwargs)
@@ -317,25 +316,6 @@ class Segmenter(keras_hub.models.Task):
         if isinstance(config.get("postprocessor"), dict):
             config["postprocessor"] = keras.saving.deserialize_keras_object(config["postprocessor"])
         return super().from_config(config)
-
-    def _training_data(self, x, y, batch_size, training):
-        """What Keras iterates over, and its number of steps where that is known."""
-        if y is not None:
-            x = self._array_pipeline(x, y, batch_size, training)
-        if isinstance(x, Pipeline):
-            check_same_classes(self.label_space, x.label_space)
-            return x.dataset, len(x)
-        return x, None
-
-    def _array_pipeline(self, images, panoptic_maps, batch_size, training):
-        from keras_deeplab.data.arrays import ArrayReader
-
-        reader = ArrayReader(images, panoptic_maps, LabelSpace.create(self.label_space))
-        size = self.preprocessor.image_size or np.asarray(images[0]).shape[:2]
-        return Pipeline(
-            reader, image_size=size, batch_size=min(batch_size, len(reader)), training=training,
-            scales=None, flip=False,
-        )  # fmt: skip
 
 
 class _Hidden:
