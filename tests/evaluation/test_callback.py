@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_deeplab import Backbone, LabelSpace, PanopticDeepLab, PanopticEvaluation, evaluate
+from tests.small_networks import FEW_BLOCKS
 
 SPACE = LabelSpace("tiny", classes=("ground", "ball"), things=(1,), label_divisor=100)
 
@@ -26,9 +27,10 @@ def scenes():
 def trained(scenes, tmp_path_factory):
     """A model that was evaluated after every second epoch, its callback, history and best file."""
     keras.utils.set_random_seed(0)
-    backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(33, 65, 3), batch_norm_momentum=0.9)
+    options = {"image_shape": (33, 65, 3), "batch_norm_momentum": 0.9, **FEW_BLOCKS}
+    backbone = Backbone.from_variant("mobilenet_v3_small", **options)
     model = PanopticDeepLab(backbone, SPACE, aspp_filters=16, semantic_filters=16, instance_filters=16)
-    model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
     evaluation = PanopticEvaluation(scenes, every=2, progress=False, batch_size=2)
     best = tmp_path_factory.mktemp("best") / "best.weights.h5"
     keep = keras.callbacks.ModelCheckpoint(

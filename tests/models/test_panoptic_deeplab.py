@@ -10,6 +10,7 @@ from keras_deeplab.labels import CITYSCAPES, LabelSpace
 from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from keras_deeplab.models.segmenter import Segmenter
 from keras_deeplab.postprocessing.panoptic import PanopticPostprocessor
+from tests.small_networks import FEW_BLOCKS
 
 SPACE = LabelSpace(
     "tiny", classes=("ground", "sky", "ball"), things=(2,), ignore_label=255, label_divisor=100
@@ -33,7 +34,8 @@ def scenes():
 
 
 def small_model(**kwargs):
-    backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(65, 97, 3), batch_norm_momentum=0.9)
+    options = {"image_shape": (65, 97, 3), "batch_norm_momentum": 0.9, **FEW_BLOCKS}
+    backbone = Backbone.from_variant("mobilenet_v3_small", **options)
     widths = {"aspp_filters": 32, "semantic_filters": 32, "instance_filters": 32}
     return PanopticDeepLab(backbone, SPACE, **widths, **kwargs)
 
@@ -44,7 +46,7 @@ def trained(scenes):
     keras.utils.set_random_seed(0)
     model = small_model(postprocessor=PanopticPostprocessor((2,), 100, nms_kernel=7, top_k=8))
     model.compile(optimizer=keras.optimizers.Adam(4e-3))
-    history = model.fit(*scenes, batch_size=4, epochs=40, verbose=0)
+    history = model.fit(*scenes, batch_size=4, epochs=80, verbose=0)
     return model, history.history
 
 
@@ -168,7 +170,7 @@ def test_evaluation_and_validation_give_the_terms(trained, scenes):
 
 
 def test_images_of_any_size_go_through_a_model_without_a_fixed_shape():
-    backbone = Backbone.from_variant("mobilenet_v3_small")
+    backbone = Backbone.from_variant("mobilenet_v3_small", **FEW_BLOCKS)
     model = PanopticDeepLab(backbone, SPACE, aspp_filters=16, semantic_filters=16, instance_filters=16)
     results = list(model.segment([np.zeros((40, 60, 3), "uint8"), np.zeros((70, 33, 3), "uint8")]))
     assert [r.semantic.shape for r in results] == [(40, 60), (70, 33)]
@@ -197,7 +199,8 @@ def test_images_of_other_channels_are_refused_by_the_network(trained):
 
 
 def test_bfloat16_keeps_the_heads_in_float32():
-    backbone = Backbone.from_variant("mobilenet_v3_small", image_shape=(33, 65, 3), dtype="mixed_bfloat16")
+    options = {"image_shape": (33, 65, 3), "dtype": "mixed_bfloat16", **FEW_BLOCKS}
+    backbone = Backbone.from_variant("mobilenet_v3_small", **options)
     model = PanopticDeepLab(backbone, CITYSCAPES, aspp_filters=16, semantic_filters=16, instance_filters=16)
     heads = keras.Model.predict(model, np.zeros((1, 33, 65, 3), "float32"), verbose=0)
     assert {head.dtype for head in heads.values()} == {np.dtype("float32")}

@@ -12,12 +12,13 @@ from keras_deeplab.models.deeplab_v3 import DeepLabV3
 from keras_deeplab.models.deeplab_v3_plus import DeepLabV3Plus
 from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from tests.gradients import value_and_gradients
+from tests.small_networks import FEW_BLOCKS
 
 NUMPY = ops.convert_to_numpy
 SIZE = (65, 97)
 THIN = {"stem_width_multiplier": 0.125, "width_multiplier": 0.0625}
 BACKBONES = {
-    "mobilenet_v3_small": {},
+    "mobilenet_v3_small": FEW_BLOCKS,
     "resnet50": {**THIN, "blocks": (0, 1, 1, 2, 2)},
     "resnet50_beta": {**THIN, "blocks": (0, 1, 1, 2, 2), "squeeze_excite": True},
     "wide_resnet41": {**THIN, "blocks": (1, 1, 1, 1, 2), "drop_path_rate": 0.0},
