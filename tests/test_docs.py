@@ -6,7 +6,6 @@ import pathlib
 import re
 import shlex
 
-import keras
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from keras_deeplab.evaluation.tally import MEASURES
 from keras_deeplab.labels import LABEL_SPACES
 from keras_deeplab.training.recipes import Recipe
 from tests.small_datasets import write_harbour
+from tests.small_networks import uncompiled
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,17 +74,10 @@ def test_the_guide_to_evaluation_runs_as_written(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.sqlite", "predictions", "report.html"}
 
 
-@pytest.fixture
-def uncompiled():
-    """Lets TensorFlow run a few steps of training at once: compiling them would take minutes."""
-    if keras.backend.backend() != "tensorflow":
+@pytest.fixture(name="uncompiled")
+def run_uncompiled():
+    with uncompiled():
         yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def test_the_guide_to_fine_tuning_runs_as_written(tmp_path, monkeypatch, uncompiled):

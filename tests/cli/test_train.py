@@ -18,6 +18,7 @@ from keras_deeplab.data.arrays import ArrayReader
 from keras_deeplab.labels import CITYSCAPES
 from tests.small_datasets import save, write_cityscapes, write_kitti_step
 from tests.small_disk import no_space
+from tests.small_networks import uncompiled
 
 SIZE = (33, 65)
 FILTERS = ("aspp_filters", "semantic_filters", "instance_filters", "instance_head_filters")
@@ -43,16 +44,9 @@ def presets(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def uncompiled():
-    """Compiling for TensorFlow takes far longer than a few steps without it."""
-    if keras.backend.backend() != "tensorflow":
+def run_uncompiled():
+    with uncompiled():
         yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
