@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_deeplab.layers.batch_norm import BatchNormalization
 from keras_deeplab.layers.initializers import ScaledNormal
-from keras_deeplab.ops.convolution import convolution, pad_evenly, scaled_convolution
+from keras_deeplab.ops.convolution import convolution, scaled_convolution
 from keras_deeplab.ops.depthwise import depthwise_convolution
 
 
@@ -189,7 +189,6 @@ class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def _convolve(self, inputs, kernel, bias):
         dtype = self.compute_dtype
-        inputs = pad_evenly(inputs, self.kernel_size[0], self.dilation_rate[0])
         x = depthwise_convolution(inputs, ops.cast(kernel, dtype), self.strides[0], self.dilation_rate[0])
         return x if bias is None else x + ops.cast(bias, dtype)
 

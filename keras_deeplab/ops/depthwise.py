@@ -1,4 +1,4 @@
-"""Depthwise convolution and its gradient, with a path for JAX on CPUs where XLA's own are slow."""
+"""Depthwise convolution and its gradient, in the way that each backend computes fastest."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deeplab.ops.convolution import pad_evenly
 from keras_deeplab.ops.device import runs_on_cpu
 from keras_deeplab.ops.kernel_gradient import with_kernel_gradient
 
 
 def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1):
-    """Convolves every channel with its own kernel, without padding: (b, h, w, c) -> (b, h', w', c).
+    """Convolves every channel with its own kernel, on the input's grid: (b, h, w, c) -> (b, h', w', c).
+
+    Zeros around the image as for `convolution`.
 
     XLA's CPU compiler runs grouped convolutions as plain loops. Adding up shifted copies of the images is
     3 to 25 times faster there. Its gradient is a hand-written one, which halves the time of MobileNetV3's
-    and takes a third of the memory; it can be differentiated backwards only.
+    and takes a third of the memory; it can be differentiated backwards only. torch pads by itself, which
+    saves the padded copy: 3 to 10 times faster forward on a processor.
 
     Args:
-        images: float tensor `[b, h, w, c]`, already padded.
+        images: float tensor `[b, h, w, c]`.
         kernel: float tensor `[k, k, c, 1]`.
         strides: int. Step of the output grid.
         atrous_rate: int. Spacing of the kernel's taps.
 
     Returns:
-        Tensor `[b, h', w', c]` with `h' = (h - (k - 1) * atrous_rate - 1) // strides + 1`, `w'` alike.
+        Tensor `[b, ceil(h / strides), ceil(w / strides), c]`.
 
     Example:
     ```python
-    depthwise_convolution(keras.ops.ones((1, 9, 9, 16)), keras.ops.ones((3, 3, 16, 1))).shape  # (1, 7, 7, 16)
+    depthwise_convolution(keras.ops.ones((1, 9, 9, 16)), keras.ops.ones((3, 3, 16, 1))).shape  # (1, 9, 9, 16)
     ```
     """
+    images, kernel = ops.convert_to_tensor(images), ops.convert_to_tensor(kernel)
+    if keras.backend.backend() == "torch":
+        return _torch(images, kernel, strides, atrous_rate)
+    images = pad_evenly(images, kernel.shape[0], atrous_rate)
     if keras.backend.backend() == "jax" and runs_on_cpu():
         return _shifted_sum_on_jax(strides, atrous_rate)(images, kernel)
     return ops.depthwise_conv(
@@ -41,7 +49,10 @@ def depthwise_convolution(images, kernel, strides: int = 1, atrous_rate: int = 1
 
 
 def shifted_sum(images, kernel, strides: int = 1, atrous_rate: int = 1):
-    """The same as `depthwise_convolution`, as a sum of shifted copies; needs a static height and width."""
+    """The same as `depthwise_convolution` of images that are already padded, as a sum of shifted copies.
+
+    Needs a static height and width.
+    """
     k = kernel.shape[0]
     _, h, w, _ = images.shape
     extents = [(n - (k - 1) * atrous_rate - 1) // strides * strides + 1 for n in (h, w)]
@@ -79,6 +90,24 @@ def depthwise_kernel_gradient(images, gradient, kernel_size: int, strides: int =
     places = atrous_rate * np.indices((kernel_size, kernel_size)).reshape(2, -1).T
     of_taps = ops.map(of_tap, ops.convert_to_tensor(places, "int32"))
     return ops.reshape(of_taps, (kernel_size, kernel_size, c, 1))
+
+
+def _torch(images, kernel, strides, atrous_rate):
+    """Views in place of the copies between layouts, and torch's own padding where both sides get the same."""
+    from torch.nn import functional
+
+    total = (kernel.shape[0] - 1) * atrous_rate
+    if total % 2:
+        images, total = pad_evenly(images, kernel.shape[0], atrous_rate), 0
+    x = functional.conv2d(
+        images.permute(0, 3, 1, 2),
+        kernel.permute(2, 3, 0, 1),
+        stride=strides,
+        padding=total // 2,
+        dilation=atrous_rate,
+        groups=images.shape[-1],
+    )
+    return x.permute(0, 2, 3, 1)
 
 
 @functools.cache
