@@ -45,15 +45,28 @@ def build_model(label_space, image_size):
     )
 
 
-def open_training_data(data, recipe, seed):
-    """CamVid, or as many rendered scenes as the stage sees images, so that each is seen once."""
+class KeptScenes(StreetScenes):
+    """Rendered scenes that stay in memory, 0.9 MB each: rendering takes longer than all augmentation."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._samples = {}
+
+    def __getitem__(self, index):
+        if index not in self._samples:
+            self._samples[index] = super().__getitem__(index)
+        return self._samples[index]
+
+
+def open_training_data(name, data):
+    """CamVid, or rendered scenes."""
     if data is not None:
         return kd.data.CamVid(data, "train")
-    size = SETTINGS["street_synthetic"]["image_size"]
-    return StreetScenes(recipe.steps * recipe.batch_size, size, seed=seed, weather=WEATHER)
+    settings = SETTINGS[name]
+    return KeptScenes(settings["scenes"], settings["image_size"], seed=settings["seed"], weather=WEATHER)
 
 
-def train_stage(recipe, source, label_space, data, seed, folder):
+def train_stage(recipe, source, label_space, reader, seed, folder):
     """Trains one stage from the preset `source`, or from new weights, and saves it in `folder`."""
     keras.utils.set_random_seed(seed)
     if source is None:
@@ -62,10 +75,8 @@ def train_stage(recipe, source, label_space, data, seed, folder):
         shape = (*recipe.image_size, 3)
         model = kd.PanopticDeepLab.from_preset(source, label_space=label_space, image_shape=shape)
     model.compile(**recipe.compile_arguments())
-    reader = open_training_data(data, recipe, seed)
-    kd.train(
-        model, kd.data.Pipeline(reader, seed=seed, **recipe.pipeline_arguments()), recipe.num_batches, folder
-    )
+    pipeline = kd.data.Pipeline(reader, seed=seed, **recipe.pipeline_arguments())
+    kd.train(model, pipeline, recipe.num_batches, folder)
     model.save_to_preset(folder)
 
 
@@ -73,11 +84,12 @@ def train_stages(name, data, work):
     """Trains the stages of a preset one after the other; returns the folder of the last one."""
     settings = SETTINGS[name]
     source = settings.get("start")
+    reader = open_training_data(name, data)
     for number, fields in enumerate(settings["stages"]):
         recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **fields)
         folder = work / name / f"stage{number + 1}"
         if not (folder / "config.json").exists():
-            train_stage(recipe, source, settings["label_space"], data, settings["seed"] + number, folder)
+            train_stage(recipe, source, settings["label_space"], reader, settings["seed"] + number, folder)
         source = folder
     return source
 
