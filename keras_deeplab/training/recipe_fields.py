@@ -142,6 +142,7 @@ _FIELDS = {
     "offset_weight": _or_none(*_NOT_NEGATIVE),
     "semantic_top_k": _or_none("a number above 0 and at most 1", _share),
     "small_instance_weight": _or_none(*_NOT_NEGATIVE),
+    "center_sigma": _COUNT,
     "scales": _or_none("(smallest, largest, step)", check_scales),
     "flip": _FLAG,
     "resize": _or_none("(min_size, max_size) or (min_size, max_size, factor)", _range),

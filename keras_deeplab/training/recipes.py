@@ -53,6 +53,8 @@ class Recipe:
         offset_weight: float.
         semantic_top_k: float in (0, 1]. Share of the pixels in the cross-entropy, hardest first.
         small_instance_weight: float. Semantic weight of instances below 64 x 64 pixels; `None` for none.
+        center_sigma: int. Standard deviation in pixels of the centres' heat. 8 is for images of 1025x2049; in
+            small ones it melts neighbouring objects into one.
         scales: `(smallest, largest, step)` of the random scale; `None` for none.
         flip: bool. Whether to flip at random.
         resize: `(min_size, max_size, factor)` that images are resized to before all; `None` for none.
@@ -93,6 +95,7 @@ class Recipe:
     offset_weight: float | None = None
     semantic_top_k: float | None = None
     small_instance_weight: float | None = None
+    center_sigma: int = 8
     scales: tuple[float, float, float] | None = (0.5, 2.0, 0.1)
     flip: bool = True
     resize: tuple | None = None
@@ -194,7 +197,9 @@ class Recipe:
         Returns:
             Dict with `image_size`, `batch_size`, `scales`, `flip`, `resize`, `autoaugment` and `targets`.
         """
-        targets = functools.partial(panoptic_targets, small_instance_weight=self.small_instance_weight)
+        targets = functools.partial(
+            panoptic_targets, sigma=self.center_sigma, small_instance_weight=self.small_instance_weight
+        )
         if self.model in _SEMANTIC_MODELS and self.small_instance_weight is None:
             targets = semantic_targets
         return {

@@ -124,7 +124,7 @@ def test_without_a_recipe_the_settings_are_those_of_the_trial(command, planned):
     assert call["steps"] == 1000
     assert (call["pipeline"].image_size, call["pipeline"].batch_size) == ((257, 513), 8)
     assert float(call["model"].optimizer.learning_rate) == pytest.approx(2.5e-4)
-    assert call["pipeline"].targets.keywords == {"small_instance_weight": 3.0}
+    assert call["pipeline"].targets.keywords == {"sigma": 8, "small_instance_weight": 3.0}
 
 
 def test_a_recipe_says_how_to_train_and_options_say_otherwise(command, planned):

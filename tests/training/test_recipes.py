@@ -253,7 +253,7 @@ def test_semantic_models_have_recipes_and_targets_of_their_own(cls):
 
 def test_the_pipeline_augments_as_the_recipe_says():
     arguments = Recipe.load("resnet50_os16_coco").pipeline_arguments()
-    assert arguments["targets"].keywords == {"small_instance_weight": 3.0}
+    assert arguments["targets"].keywords == {"sigma": 8, "small_instance_weight": 3.0}
     assert arguments | {"targets": None} == {
         "image_size": (641, 641),
         "batch_size": 64,
@@ -281,6 +281,16 @@ def test_small_instances_weigh_what_the_recipe_says(name, weight):
     targets = Recipe.load(name).pipeline_arguments()["targets"]
     weights = targets({"panoptic": panoptic}, CITYSCAPES)["semantic_weight"]
     np.testing.assert_array_equal(weights, np.where(panoptic == 13002, weight, 1))
+
+
+def test_the_heat_of_centers_is_as_wide_as_the_recipe_says():
+    panoptic = np.full((33, 65), 13001, np.int32)
+    for sigma in (8, 2):
+        targets = Recipe.load("street", center_sigma=sigma).pipeline_arguments()["targets"]
+        heat = targets({"panoptic": panoptic}, CITYSCAPES)["center_heatmap"][16, :, 0]
+        np.testing.assert_allclose(heat[[32, 32 + sigma]], [1, np.exp(-0.5)], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`center_sigma` must be a whole number of at least 1"):
+        Recipe.load("street", center_sigma=0.5)
 
 
 def test_the_examples_neither_scale_nor_weigh_and_keep_the_models_loss():
