@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-IMAGE ?= docs/images/demo_street.png
+IMAGE ?=
 OUTPUT ?= outputs
 # Extra arguments for pytest, e.g. `make test PYTEST_ARGS="-k resnet"`.
 PYTEST_ARGS ?=
@@ -20,7 +20,7 @@ ONCE_TESTS := tests/cli tests/data tests/metrics $(wildcard $(addprefix tests/te
 
 help:
 	@echo "make venv      a virtual environment in $(VENV) with the package in it"
-	@echo "make demo      segments docs/images/demo_street.png, or IMAGE=photo.jpg, into $(OUTPUT)/"
+	@echo "make demo      segments docs/images/demo_street.png, and IMAGE=photo.jpg, into $(OUTPUT)/"
 	@echo "make test      the tests on TensorFlow, JAX and PyTorch"
 	@echo "make lint      ruff check and ruff format --check"
 	@echo "make format    applies ruff's fixes and formatting"
@@ -48,7 +48,7 @@ $(BIN)/.lint: $(BIN)/.package
 	touch $@
 
 demo: venv
-	$(BIN)/keras-deeplab demo --image "$(IMAGE)" --output "$(OUTPUT)"
+	$(BIN)/keras-deeplab demo $(if $(IMAGE),--image "$(IMAGE)") --output "$(OUTPUT)"
 
 # pytest's processes use all cores: more threads in each would only wait for one another, as torch's do busily.
 # A process that crashes ends the run: pytest-xdist replaces it, but may then wait for ever.

@@ -208,40 +208,38 @@ def test_a_missing_preset_is_a_mistake(tmp_path, capsys):
     assert capsys.readouterr().err == "error: Preset 'missing' was not found.\n"
 
 
-def test_without_a_built_in_preset_one_must_be_named(tmp_path, capsys, monkeypatch):
-    from keras_deeplab.hub import registry
-
-    monkeypatch.setattr(registry, "embedded_presets", dict)
-    assert main(["segment", write_image(tmp_path / "a.png")]) == 1
-    assert "Name one with --preset" in capsys.readouterr().err
+def test_photographs_have_a_preset_of_their_own(tmp_path):
+    assert main(["segment", write_image(tmp_path / "a.png")]) == 0
+    assert FakeModel.presets == ("street_camvid",)
 
 
-@pytest.fixture
-def built_in(monkeypatch, tmp_path):
-    from keras_deeplab.hub import registry
-
-    monkeypatch.setattr(registry, "embedded_presets", lambda: {"tiny": tmp_path})
-
-
-@pytest.mark.usefixtures("built_in")
-def test_demo_segments_the_rendered_street_with_the_built_in_preset(tmp_path):
+def test_demo_segments_the_rendered_street(tmp_path):
     assert main(["demo", "--output", "shown"]) == 0
     assert sorted(p.name for p in (tmp_path / "shown").iterdir()) == [
         *("demo_street.json", "demo_street_panoptic.png")
     ]
-    assert FakeModel.presets == ("tiny",)
+    assert FakeModel.presets == ("street_synthetic",)
 
 
-@pytest.mark.usefixtures("built_in")
-def test_demo_takes_an_image(tmp_path):
+def test_demo_takes_a_photograph_as_well(tmp_path):
     assert main(["demo", "--image", write_image(tmp_path / "mine.jpg")]) == 0
-    assert (tmp_path / "outputs" / "mine_panoptic.png").is_file()
+    for name in ("demo_street", "mine"):
+        assert (tmp_path / "outputs" / f"{name}_panoptic.png").is_file()
+    assert FakeModel.presets == ("street_synthetic", "street_camvid")
 
 
-@pytest.mark.usefixtures("built_in")
-def test_demo_of_a_missing_image_is_a_mistake(capsys):
+def test_demo_of_a_missing_image_is_a_mistake(tmp_path, capsys):
     assert main(["demo", "--image", "nowhere.jpg"]) == 1
     assert "nowhere.jpg" in capsys.readouterr().err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_demo_of_a_broken_image_fails_after_the_street(tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    assert main(["demo", "--image", "broken.jpg", "--preset", "p"]) == 1
+    assert "broken.jpg" in capsys.readouterr().err
+    assert (tmp_path / "outputs" / "demo_street_panoptic.png").is_file()
+    assert FakeModel.presets == ("p", "p")
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_weights_in_half_precision(hub, converted, tmp_path):
 def test_cards_of_models_for_streets_have_a_picture(hub, converted, monkeypatch):
     entry = PUBLISHED["mobilenet_v3_small_cityscapes"]
     monkeypatch.setattr(preset_table, "preset_entries", lambda: {entry.name: entry})
-    folder = registry.embedded_presets()["street_demo"]
+    folder = registry.embedded_presets()["street_synthetic"]
     monkeypatch.setattr(registry, "SOURCES", [("archives", lambda name: folder)])
     assert run("--upload") == 0
     files = hub.repositories[f"keras-deeplab/{entry.name}"].files

@@ -9,6 +9,9 @@ import pathlib
 from collections.abc import Sequence
 
 SYNTHETIC = "synthetic"
+# Built-in presets: for pictures of the real world, and for rendered streets.
+PHOTO_PRESET = "street_camvid"
+SCENE_PRESET = "street_synthetic"
 
 
 def add_output(command: argparse.ArgumentParser):
@@ -76,14 +79,10 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def load_model(preset: str | None, **overrides):
-    """The model of a preset; of the first built-in one when `None`."""
+    """The model of a preset; of the built-in one for photographs when `None`."""
     import keras_deeplab
-    from keras_deeplab.hub import registry
 
-    preset = preset or next(iter(registry.embedded_presets()), None)
-    if preset is None:
-        raise ValueError("This installation has no built-in preset. Name one with --preset.")
-    return keras_deeplab.Segmenter.from_preset(preset, **overrides)
+    return keras_deeplab.Segmenter.from_preset(preset or PHOTO_PRESET, **overrides)
 
 
 def open_dataset(root: str, split: str, images: bool = True) -> Sequence[dict]:

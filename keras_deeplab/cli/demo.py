@@ -1,11 +1,11 @@
-"""Segment a rendered street, or an image of yours, with the built-in preset."""
+"""Segment a rendered street, and an image of yours, with the built-in presets."""
 
 from __future__ import annotations
 
 import argparse
 import pathlib
 
-from keras_deeplab.cli.arguments import add_output
+from keras_deeplab.cli.arguments import PHOTO_PRESET, SCENE_PRESET, add_output
 from keras_deeplab.cli.segment import segment_each
 
 EXAMPLES = ("", "--image street.jpg")
@@ -13,18 +13,26 @@ EXAMPLES = ("", "--image street.jpg")
 
 def add_arguments(command: argparse.ArgumentParser):
     command.add_argument(
-        "--image", metavar="PATH", type=pathlib.Path, help="an image (default: a rendered street)"
+        "--image", metavar="PATH", type=pathlib.Path, help="an image of yours, besides the rendered street"
     )
-    command.add_argument("--preset", help="another preset than the built-in one")
+    command.add_argument(
+        "--preset",
+        help=f"another preset than {SCENE_PRESET} for the rendered street and {PHOTO_PRESET} for your image",
+    )
     add_output(command)
 
 
 def run(options: argparse.Namespace) -> int:
     from keras_deeplab.data.synthetic import demo_street
 
-    if options.image is None:
-        scene = demo_street()
-        image = (scene["name"], scene["image"])
-    else:
-        image = (options.image.stem, options.image)
-    return segment_each([image], options.preset, output=options.output, as_json=False)
+    if options.image is not None and not options.image.is_file():
+        raise ValueError(f"There is no image {str(options.image)!r}.")
+    scene = demo_street()
+    pictures = [(scene["name"], scene["image"], SCENE_PRESET)]
+    if options.image is not None:
+        pictures.append((options.image.stem, options.image, PHOTO_PRESET))
+    failures = [
+        segment_each([(name, image)], options.preset or preset, output=options.output, as_json=False)
+        for name, image, preset in pictures
+    ]
+    return max(failures)

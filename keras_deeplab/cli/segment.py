@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from keras_deeplab.cli.arguments import add_json, add_output, load_model, print_json
+from keras_deeplab.cli.arguments import PHOTO_PRESET, add_json, add_output, load_model, print_json
 
 EXAMPLES = (
     "street.jpg",
@@ -19,7 +19,7 @@ EXAMPLES = (
 
 def add_arguments(command: argparse.ArgumentParser):
     command.add_argument("images", metavar="IMAGE|FOLDER", type=pathlib.Path)
-    command.add_argument("--preset", help="name or folder of a preset (default: the built-in one)")
+    command.add_argument("--preset", help=f"name or folder of a preset (default: {PHOTO_PRESET})")
     add_output(command)
     add_json(command)
 
@@ -41,7 +41,7 @@ def segment_each(images: Sequence[tuple], preset: str | None, output: pathlib.Pa
 
     Args:
         images: sequence of pairs of a name and an image, as a path or array.
-        preset: str or `None`. Name or folder; the built-in one when `None`.
+        preset: str or `None`. Name or folder; the built-in one for photographs when `None`.
         output: path of the folder for `<name>_panoptic.png` and `<name>.json`.
         as_json: bool. Print one JSON object for all instead of a line for each.
 

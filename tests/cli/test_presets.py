@@ -43,8 +43,8 @@ def test_a_row_says_what_matters(capsys):
     assert (
         row(text, "motion_resnet50_crowd_cityscapes") == "motion_deeplab resnet50 cityscapes - - - planned no"
     )
-    assert row(text, "street_demo").startswith("panoptic_deeplab MobileNetV3Backbone - - - ")
-    assert row(text, "street_demo").endswith(" MB available yes")
+    assert row(text, "street_camvid").startswith("panoptic_deeplab MobileNetV3Backbone camvid PQ ")
+    assert row(text, "street_camvid").endswith(" MB available yes")
 
 
 def test_a_preset_in_the_cache_is_marked(capsys, empty_cache):
@@ -119,9 +119,10 @@ def test_show_of_a_planned_preset_says_so(capsys):
 
 
 def test_show_of_a_built_in_preset(capsys):
-    shown = json.loads(printed(capsys, "show", "street_demo", "--json"))
+    shown = json.loads(printed(capsys, "show", "street_camvid", "--json"))
     assert (shown["family"], shown["cached"]) == ("panoptic_deeplab", True)
-    assert shown["usage"] == 'keras_deeplab.PanopticDeepLab.from_preset("street_demo")'
+    assert shown["usage"] == 'keras_deeplab.PanopticDeepLab.from_preset("street_camvid")'
+    assert "non-commercial research only" in printed(capsys, "show", "street_camvid")
 
 
 def test_show_of_an_unknown_preset_names_similar_ones(capsys):

@@ -18,7 +18,7 @@ def segmenter(tmp_path):
     folder = tmp_path / "segmenter"
     folder.mkdir()
     for name in ("config.json", "task.json", "metadata.json"):
-        shutil.copy(registry.embedded_presets()["street_demo"] / name, folder)
+        shutil.copy(registry.embedded_presets()["street_synthetic"] / name, folder)
     return folder
 
 

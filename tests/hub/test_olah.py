@@ -34,9 +34,9 @@ offline = true
 
 @pytest.fixture
 def repository(tmp_path):
-    """A git repository where olah looks for it, with the preset of the demo and a file that is none of it."""
+    """A git repository where olah looks for it, with a built-in preset and a file that is none of it."""
     folder = tmp_path / "mirror" / "models" / "lab" / "streets"
-    shutil.copytree(registry.embedded_presets()["street_demo"], folder)
+    shutil.copytree(registry.embedded_presets()["street_synthetic"], folder)
     (folder / "notes.txt").write_text("not to be downloaded")
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for words in (["init", "-qb", "main"], ["add", "-A"], [*identity, "commit", "-qm", "Add preset"]):

@@ -214,7 +214,12 @@ def test_another_class_is_told_which_one_loads_the_preset(cls, name, holds):
 
 
 def test_a_class_names_what_it_can_load():
-    assert {"street_demo", "resnet50_cityscapes", "axial_swidernet_cityscapes"} <= Segmenter.presets.keys()
+    assert {
+        "street_camvid",
+        "street_synthetic",
+        "resnet50_cityscapes",
+        "axial_swidernet_cityscapes",
+    } <= Segmenter.presets.keys()
     assert "kmax_resnet50_coco" not in Segmenter.presets
     assert "resnet50_imagenet1k" not in PanopticDeepLab.presets
     assert {"resnet50_imagenet1k", "resnet50_cityscapes"} <= Backbone.presets.keys()
@@ -311,19 +316,21 @@ def test_two_files_cannot_name_the_same_preset(tmp_path, monkeypatch):
 
 
 def test_a_built_in_preset_is_described_by_its_folder():
-    entry = preset_table.embedded_entries()["street_demo"]
+    entry = preset_table.embedded_entries()["street_camvid"]
     assert (entry.family, entry.model, entry.variant) == (
         *("panoptic_deeplab", "PanopticDeepLab", "MobileNetV3Backbone"),
     )
-    assert (entry.label_space, entry.image_size, entry.status) == ("cityscapes", (129, 257), "available")
+    assert (entry.label_space, entry.image_size, entry.status) == ("camvid", (385, 513), "available")
     assert entry.postprocessor["nms_kernel"] == 7
+    assert entry.dataset == "camvid"
+    assert "non-commercial research only" in entry.license
     facts = preset_table.describe(entry)
-    weights = registry.embedded_presets()["street_demo"].glob("*.h5")
+    weights = registry.embedded_presets()["street_camvid"].glob("*.h5")
     assert (facts["cached"], facts["size"]) == (True, sum(path.stat().st_size for path in weights))
 
 
 def test_metadata_say_what_a_folder_was_trained_on(tmp_path):
-    source = registry.embedded_presets()["street_demo"]
+    source = registry.embedded_presets()["street_synthetic"]
     for name in ("config.json", "task.json"):
         (tmp_path / name).write_text((source / name).read_text())
     metric = {"metric": "mIoU", "value": 61.5, "evaluator": "deeplab2"}

@@ -44,6 +44,8 @@ def test_every_embedded_preset_is_complete():
     for name, folder in registry.embedded_presets().items():
         for file in ("config.json", "task.json", "preprocessor.json", "metadata.json", "model.weights.h5"):
             assert (folder / file).is_file(), (name, file)
+        assert "# " in (folder / "README.md").read_text("utf-8")
+    assert sum(path.stat().st_size for path in folder.parent.glob("*/*")) < 8e6
 
 
 @pytest.fixture
