@@ -82,7 +82,9 @@ def test_filters_narrow_the_list(capsys, words, count):
 def test_a_filter_that_nothing_passes_names_what_there_is(capsys):
     assert main(["presets", "--dataset", "cityscape"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: No preset has the dataset 'cityscape'. There are: cityscapes, ")
+    assert error.startswith(
+        "error: No preset has the dataset 'cityscape'. There are: camvid, rendered_streets, cityscapes, "
+    )
 
 
 def test_a_narrow_terminal_gets_fewer_columns(capsys, monkeypatch):
