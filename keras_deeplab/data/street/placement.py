@@ -22,8 +22,8 @@ _FURNITURE = (
 _MOVING = (
     (vehicles.make_car, 5, ()),
     (vehicles.make_truck, 11, ()),
-    (vehicles.make_coach, 13, ("bus",)),
-    (vehicles.make_coach, 27, ("train",)),
+    (vehicles.make_bus, 13, ()),
+    (vehicles.make_tram, 27, ()),
     (people.make_two_wheeler, 3, ("bicycle", True)),
     (people.make_two_wheeler, 3, ("motorcycle", True)),
 )

@@ -29,6 +29,8 @@ _CAR_COLORS = np.array(
         (172, 150, 116),
     ]
 )
+_TRAM_CREAM = (222, 214, 190)
+_PANTOGRAPH = (44, 46, 50)
 _COACH_COLORS = np.array([(214, 176, 40), (186, 40, 38), (226, 228, 226), (44, 96, 150), (60, 130, 84)])
 
 
@@ -111,13 +113,12 @@ def make_truck(rng, heading=0):
     return draw
 
 
-def make_coach(rng, class_name="bus", heading=0):
-    """A bus, or a tram as the class `train`: long, with a band of windows all around."""
-    length = rng.uniform(9, 12) if class_name == "bus" else rng.uniform(16, 26)
-    height, color = rng.uniform(2.9, 3.3), pick(rng, _COACH_COLORS)
+def make_bus(rng, heading=0):
+    """A bus: long, with a band of windows all around and its line in lights above them."""
+    length, height, color = rng.uniform(9, 12), rng.uniform(2.9, 3.3), pick(rng, _COACH_COLORS)
 
     def draw(canvas, x, z):
-        canvas.begin(class_name, z)
+        canvas.begin("bus", z)
         _contact_shadow(canvas, x, z, 2.5, length)
         side = draw_box(canvas, x, z, 2.5, length, 0.3, height, color)
         glass = LAMPLIGHT if canvas.lamps else _GLASS
@@ -127,6 +128,27 @@ def make_coach(rng, class_name="bus", heading=0):
         canvas.fill([upright(x - 1.12, x + 1.12, 1.2, 2.5, z)], glass)
         canvas.fill([upright(x - 0.8, x + 0.8, 2.6, 2.85, z)], (236, 178, 52), glow=True)
         _draw_wheels(canvas, x, z, 2.5, length, 0.45, side)
+
+    return draw
+
+
+def make_tram(rng, heading=0):
+    """A tram, of class `train`: longer than a bus, in two colours down to the rails, with a pantograph."""
+    length, height, color = rng.uniform(16, 26), rng.uniform(2.9, 3.3), pick(rng, _COACH_COLORS)
+
+    def draw(canvas, x, z):
+        canvas.begin("train", z)
+        _contact_shadow(canvas, x, z, 2.4, length)
+        draw_box(canvas, x, z, 2.4, length, 0.1, 1.15, color * 0.6)
+        side = draw_box(canvas, x, z, 2.4, length, 1.15, height, _TRAM_CREAM, inset=0.1)
+        glass = LAMPLIGHT if canvas.lamps else _GLASS
+        if side is not None:
+            starts = z + np.arange(0.5, length - 1.9, 2.2)
+            canvas.fill([lengthwise(side, 1.5, 2.5, a, a + 1.8) for a in starts.tolist()], glass)
+        canvas.fill([upright(x - 0.85, x + 0.85, 1.35, height - 0.2, z, 0.1)], glass)
+        canvas.disk(x, 0.8, z, 0.17, _REAR_LIGHT if heading > 0 else _HEADLIGHT, glow=True)
+        arms = [upright(x + a, x + a + 0.08, height, height + 0.75, z + 2) for a in (-0.5, 0.42)]
+        canvas.fill([*arms, upright(x - 0.85, x + 0.85, height + 0.7, height + 0.85, z + 2)], _PANTOGRAPH)
 
     return draw
 

@@ -9,7 +9,8 @@ from keras_deeplab.data.street.placement import choose_road, place_things
 THINGS = {
     vehicles.make_car: 0.95,
     vehicles.make_truck: 1.2,
-    vehicles.make_coach: 1.25,
+    vehicles.make_bus: 1.25,
+    vehicles.make_tram: 1.2,
     vehicles.make_crossing_car: 2.1,
     people.make_person: 0.3,
     people.make_two_wheeler: 0.6,
