@@ -228,6 +228,14 @@ def test_demo_takes_a_photograph_as_well(tmp_path):
     assert FakeModel.presets == ("street_synthetic", "street_camvid")
 
 
+def test_demo_keeps_the_street_beside_an_image_of_its_name(tmp_path):
+    assert main(["demo", "--image", write_image(tmp_path / "demo_street.jpg"), "--output", "shown"]) == 0
+    assert sorted(path.name for path in pathlib.Path("shown").glob("*.png")) == [
+        "demo_street.jpg_panoptic.png",
+        "demo_street_panoptic.png",
+    ]
+
+
 def test_demo_of_a_missing_image_is_a_mistake(tmp_path, capsys):
     assert main(["demo", "--image", "nowhere.jpg"]) == 1
     assert "nowhere.jpg" in capsys.readouterr().err

@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     scene = demo_street()
     pictures = [(scene["name"], scene["image"], SCENE_PRESET)]
     if options.image is not None:
-        pictures.append((options.image.stem, options.image, PHOTO_PRESET))
+        # Both pictures are kept when the image has the street's name.
+        name = options.image.name if options.image.stem == scene["name"] else options.image.stem
+        pictures.append((name, options.image, PHOTO_PRESET))
     failures = [
         segment_each([(name, image)], options.preset or preset, output=options.output, as_json=False)
         for name, image, preset in pictures
