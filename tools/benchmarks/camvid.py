@@ -3,7 +3,7 @@
     PYTHONPATH=build/peers python tools/benchmarks/camvid.py --data /data/camvid --cpu-seconds 4000
 
 The encoder is the same, MobileNetV3-Small without pretraining, and so are images, augmentation, crops,
-batches and schedule: those of `street_camvid` in `tools/embedded_presets.toml`. It stops after as many
+batches and learning rate: those of `street_camvid` in `tools/embedded_presets.toml`. It stops after as many
 seconds of processor time as are given. Prints the mean IoU on the split val, at the images' own size.
 """
 
@@ -80,7 +80,7 @@ def main():
 
     torch.manual_seed(arguments.seed)
     # Sides of its crops are multiples of 16 where ours are that plus 1.
-    (stage,) = SETTINGS["street_camvid"]["stages"]
+    stage = SETTINGS["street_camvid"]["stages"][0]
     size = tuple(side - side % DIVISOR for side in stage["image_size"])
     recipe = kd.Recipe(name="camvid", **{**stage, "image_size": size})
     train_reader, val_reader = (kd.data.CamVid(arguments.data, split) for split in ("train", "val"))
