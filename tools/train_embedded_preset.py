@@ -4,8 +4,8 @@
     python tools/train_embedded_preset.py street_camvid --data /data/camvid
 
 Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
-that was stopped goes on where it was. street_synthetic takes ten minutes on a GPU (JAX on an H200, two of them to
-compile) and hours without; street_camvid forty minutes on two cores.
+that was stopped goes on where it was. street_synthetic takes ten minutes on a GPU (JAX on an H200, two of
+them to compile) and hours without; street_camvid forty minutes on two cores.
 """
 
 import argparse
