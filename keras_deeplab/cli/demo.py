@@ -6,7 +6,7 @@ import argparse
 import pathlib
 
 from keras_deeplab.cli.arguments import PHOTO_PRESET, SCENE_PRESET, add_output
-from keras_deeplab.cli.segment import segment_each
+from keras_deeplab.cli.segment import distinct_names, segment_each
 
 EXAMPLES = ("", "--image street.jpg")
 
@@ -28,13 +28,12 @@ def run(options: argparse.Namespace) -> int:
     if options.image is not None and not options.image.is_file():
         raise ValueError(f"There is no image {str(options.image)!r}.")
     scene = demo_street()
-    pictures = [(scene["name"], scene["image"], SCENE_PRESET)]
+    pictures = [(pathlib.Path(scene["name"]), scene["image"], SCENE_PRESET)]
     if options.image is not None:
-        # Both pictures are kept when the image has the street's name.
-        name = options.image.name if options.image.stem == scene["name"] else options.image.stem
-        pictures.append((name, options.image, PHOTO_PRESET))
+        pictures.append((options.image, options.image, PHOTO_PRESET))
+    names = distinct_names([path for path, _, _ in pictures])
     failures = [
         segment_each([(name, image)], options.preset or preset, output=options.output, as_json=False)
-        for name, image, preset in pictures
+        for name, (_, image, preset) in zip(names, pictures, strict=True)
     ]
     return max(failures)

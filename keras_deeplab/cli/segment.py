@@ -30,10 +30,14 @@ def run(options: argparse.Namespace) -> int:
     if not options.images.exists():
         raise ValueError(f"There is no image or folder {str(options.images)!r}.")
     paths = list_images(options.images) if options.images.is_dir() else [options.images]
+    images = zip(distinct_names(paths), paths, strict=True)
+    return segment_each(list(images), options.preset, options.output, options.json)
+
+
+def distinct_names(paths: Sequence[pathlib.Path]) -> list[str]:
+    """Names of files without extension, but with it where they differ in nothing else."""
     stems = collections.Counter(path.stem for path in paths)
-    # Images that differ in their extension alone keep it, so that none overwrites another.
-    images = [(path.stem if stems[path.stem] == 1 else path.name, path) for path in paths]
-    return segment_each(images, options.preset, options.output, options.json)
+    return [path.stem if stems[path.stem] == 1 else path.name for path in paths]
 
 
 def segment_each(images: Sequence[tuple], preset: str | None, output: pathlib.Path, as_json: bool) -> int:
