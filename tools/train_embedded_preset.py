@@ -5,7 +5,7 @@
 
 Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
 that was stopped goes on where it was. The first stage of street_synthetic takes ten minutes on a GPU (JAX on
-an H200) and hours without, its second one 20 minutes on two cores; street_camvid takes 40 there.
+an H200) and hours without, the others 65 minutes on two cores; street_camvid takes 40 there.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def open_training_data(name, data, work):
     if data is not None:
         return kd.data.CamVid(data, "train")
     settings = SETTINGS[name]
-    scenes = StreetScenes(settings["scenes"], settings["image_size"], seed=settings["seed"], weather=WEATHER)
+    scenes = StreetScenes(settings["scenes"], settings["scene_size"], seed=settings["seed"], weather=WEATHER)
     return RenderedScenes(scenes, work / name / f"scenes_{len(scenes)}")
 
 

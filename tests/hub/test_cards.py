@@ -77,7 +77,7 @@ def test_a_model_of_ones_own(segmenter):
     assert "PanopticDeepLab: MobileNetV3Backbone.\n" in text
     assert 'kd.Segmenter.from_preset("hf://me/streets")' in text
     assert 'os.environ["KERAS_BACKEND"] = "jax"  # or "tensorflow", "torch"' in text
-    assert "| Images | 257x513 |" in text
+    assert "| Images | 513x1025 |" in text
     assert "8 things, which have instances: person (11), rider (12)" in text
     assert "11 stuff: road (0)" in text
     assert "void is 255000" in text
