@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ from keras_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from keras_deeplab.training.optimizers import SGD, AdamW
 from keras_deeplab.training.recipe_fields import _FIELDS
 from keras_deeplab.training.recipes import Recipe, recipe
-from tests.references import SOURCES, load_component
+from tests.references import FULL, SOURCES, load_component
 
 NUMPY = ops.convert_to_numpy
 SIZE = (33, 65)
@@ -185,6 +186,28 @@ def test_every_field_is_that_of_deeplab2s_experiment(name):
 
 def test_the_table_has_every_published_recipe():
     assert len(PUBLISHED) == sum(Recipe.load(name).config is not None for name in Recipe.names()) == 28
+
+
+@pytest.mark.skipif(not (FULL.parent / "spec" / "zoo.json").exists(), reason="the full set is not there")
+@pytest.mark.parametrize("entry", PRESETS, ids=lambda entry: entry.name)
+def test_recipes_are_those_of_the_list_of_checkpoints(entry):
+    checkpoints = json.loads((FULL.parent / "spec" / "zoo.json").read_text("utf-8"))["checkpoints"]
+    listed = next(checkpoint for checkpoint in checkpoints if checkpoint["preset"] == entry.name)
+    facts, made = listed["training_recipe"], Recipe.load(entry.name)
+    assert (made.model, f"configs/{made.config}") == (listed["task_model"], listed["config"])
+    assert list(made.image_size) == facts["train_crop"]
+    assert (made.batch_size, made.steps) == (facts["batch_size"], facts["steps"])
+    assert (made.learning_rate, made.warmup_steps) == (facts["base_lr"], facts["warmup_steps"])
+    assert (made.optimizer, made.schedule[:4]) == (facts["optimizer"], facts["lr_policy"])
+    assert (made.weight_decay, made.backbone_multiplier) == (
+        facts["adamw_weight_decay"],
+        facts["backbone_lr_multiplier"],
+    )
+    assert list(made.scales) == facts["scale_range"]
+    assert list((made.resize or (0, 0))[:2]) == [facts["min_resize"], facts["max_resize"]]
+    policy = facts["autoaugment"] and f"simple_classification_policy_magnitude_scale_{made.autoaugment}"
+    assert policy == facts["autoaugment"]
+    assert (made.autoaugment is None) == (facts["autoaugment"] is None)
 
 
 def test_drop_path_is_that_of_the_backbones_variant():
