@@ -5,7 +5,8 @@
 
 Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
 that was stopped goes on where it was. The first stage of street_synthetic takes ten minutes on a GPU (JAX on
-an H200) and hours without, the others 65 minutes on two cores; street_camvid takes 40 there.
+an H200) and hours without, the others 90 minutes on two cores; street_camvid takes 40 there. Freed memory
+that is kept (docs/memory.md) makes a step on PyTorch shorter.
 """
 
 import argparse
