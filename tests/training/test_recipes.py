@@ -205,9 +205,9 @@ def test_recipes_are_those_of_the_list_of_checkpoints(entry):
     )
     assert list(made.scales) == facts["scale_range"]
     assert list((made.resize or (0, 0))[:2]) == [facts["min_resize"], facts["max_resize"]]
-    policy = facts["autoaugment"] and f"simple_classification_policy_magnitude_scale_{made.autoaugment}"
+    magnitude = made.autoaugment
+    policy = None if magnitude is None else f"simple_classification_policy_magnitude_scale_{magnitude}"
     assert policy == facts["autoaugment"]
-    assert (made.autoaugment is None) == (facts["autoaugment"] is None)
 
 
 def test_drop_path_is_that_of_the_backbones_variant():
