@@ -10,15 +10,13 @@ that is kept (docs/memory.md) makes a step on PyTorch shorter.
 """
 
 import argparse
-import functools
 import json
-import multiprocessing
 import pathlib
 import resource
 import tomllib
 
 import keras
-import numpy as np
+from rendered_scenes import RenderedScenes, RepeatedScenes
 
 import keras_deeplab as kd
 from keras_deeplab.cli.arguments import open_dataset
@@ -50,56 +48,6 @@ def build_model(label_space, image_size):
     )
 
 
-class RenderedScenes:
-    """Scenes that all processors rendered into two files of `folder`, a megabyte a scene.
-
-    Rendering a scene takes longer than all that is done to it afterwards.
-    """
-
-    FILES = ("image", "panoptic")
-
-    def __init__(self, scenes, folder):
-        self.label_space = scenes.label_space
-        self.names = scenes.names
-        if not all(_array_file(folder, name).exists() for name in self.FILES):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._render(scenes, folder)
-        self._folder = folder
-
-    def __len__(self):
-        return len(self.names)
-
-    def __getitem__(self, index):
-        arrays = {name: np.array(_open_array(_array_file(self._folder, name))[index]) for name in self.FILES}
-        return {"name": self.names[index], **arrays}
-
-    def _render(self, scenes, folder):
-        unfinished = {name: _array_file(folder, f"unfinished_{name}") for name in self.FILES}
-        for name, file in unfinished.items():
-            array = scenes[0][name]
-            np.lib.format.open_memmap(file, "w+", array.dtype, (len(scenes), *array.shape))
-        with multiprocessing.get_context("spawn").Pool() as pool:
-            pool.map(functools.partial(_render_scene, scenes, unfinished), range(len(scenes)), chunksize=50)
-        for name, file in unfinished.items():
-            file.rename(_array_file(folder, name))
-
-
-def _array_file(folder, name):
-    return folder / f"{name}.npy"
-
-
-@functools.cache
-def _open_array(file):
-    """A file as an array. Opened where it is used: sent to a process, an array would be read whole."""
-    return np.load(file, mmap_mode="r+")
-
-
-def _render_scene(scenes, files, index):
-    sample = scenes[index]
-    for name, file in files.items():
-        _open_array(file)[index] = sample[name]
-
-
 def open_training_data(name, data, work):
     """CamVid, or rendered scenes."""
     if data is not None:
@@ -129,10 +77,12 @@ def train_stages(name, data, work):
     source = settings.get("start")
     reader = open_training_data(name, data, work)
     for number, fields in enumerate(settings["stages"]):
-        recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **fields)
         folder = work / name / f"stage{number + 1}"
         if not (folder / "config.json").exists():
-            train_stage(recipe, source, settings["label_space"], reader, settings["seed"] + number, folder)
+            recipe_fields = {key: value for key, value in fields.items() if key != "repeats"}
+            recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **recipe_fields)
+            samples = RepeatedScenes(reader, fields["repeats"]) if "repeats" in fields else reader
+            train_stage(recipe, source, settings["label_space"], samples, settings["seed"] + number, folder)
         source = folder
     return source
 
