@@ -4,9 +4,10 @@
     python tools/train_embedded_preset.py street_camvid --data /data/camvid
 
 Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
-that was stopped goes on where it was. The first stage of street_synthetic takes ten minutes on a GPU (JAX on
-an H200) and hours without, the others 90 minutes on two cores; street_camvid takes 40 there. Freed memory
-that is kept (docs/memory.md) makes a step on PyTorch shorter.
+that was stopped goes on where it was. Stage 1 of street_synthetic took ten minutes on a GPU (JAX on an H200),
+where the others together would take about as long; they took 160 minutes on two cores, where stage 1 would
+take as long again. street_camvid takes 40 minutes there. Freed memory that is kept (docs/memory.md) makes a
+step on PyTorch shorter.
 """
 
 import argparse
