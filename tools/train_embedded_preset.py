@@ -6,8 +6,7 @@
 Panoptic-DeepLab with MobileNetV3-Small and narrow decoders, in the stages of `embedded_presets.toml`. A run
 that was stopped goes on where it was. Stage 1 of street_synthetic took ten minutes on a GPU (JAX on an H200),
 where the others together would take about as long; they took 160 minutes on two cores, where stage 1 would
-take as long again. street_camvid takes 40 minutes there. Freed memory that is kept (docs/memory.md) makes a
-step on PyTorch shorter.
+take as long again, and street_camvid 25, all on PyTorch with freed memory kept (docs/memory.md).
 """
 
 import argparse
