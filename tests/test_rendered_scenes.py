@@ -33,7 +33,7 @@ def test_scenes_are_rendered_once(scenes, rendered, monkeypatch):
         raise AssertionError("rendered again")
 
     monkeypatch.setattr(RenderedScenes, "_render", render)
-    again = RenderedScenes(scenes, rendered._folder)
+    again = RenderedScenes(scenes, rendered.folder)
     np.testing.assert_array_equal(again[5]["image"], rendered[5]["image"])
 
 

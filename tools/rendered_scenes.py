@@ -20,19 +20,19 @@ class RenderedScenes:
         if not all(_array_file(folder, name).exists() for name in self.FILES):
             folder.mkdir(parents=True, exist_ok=True)
             self._render(scenes, folder)
-        self._folder = folder
+        self.folder = folder
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, index):
-        arrays = {name: np.array(_open_array(_array_file(self._folder, name))[index]) for name in self.FILES}
+        arrays = {name: np.array(_open_array(_array_file(self.folder, name))[index]) for name in self.FILES}
         return {"name": self.names[index], **arrays}
 
     def count_pixels(self, class_name):
         """About how many pixels of every scene are of a class: int `[scenes]`. Every fourth is looked at."""
         code = self.label_space.classes.index(class_name)
-        panoptic = _open_array(_array_file(self._folder, "panoptic"))
+        panoptic = _open_array(_array_file(self.folder, "panoptic"))
         maps = (scene[::2, ::2] // self.label_space.label_divisor for scene in panoptic)
         return np.array([4 * np.count_nonzero(classes == code) for classes in maps])
 

@@ -76,12 +76,13 @@ def train_stages(name, data, work):
     settings = SETTINGS[name]
     source = settings.get("start")
     reader = open_training_data(name, data, work)
-    for number, fields in enumerate(settings["stages"]):
+    for number, stage in enumerate(settings["stages"]):
         folder = work / name / f"stage{number + 1}"
         if not (folder / "config.json").exists():
-            recipe_fields = {key: value for key, value in fields.items() if key != "repeats"}
-            recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **recipe_fields)
-            samples = RepeatedScenes(reader, fields["repeats"]) if "repeats" in fields else reader
+            fields = {**settings.get("all_stages", {}), **stage}
+            repeats = fields.pop("repeats", {})
+            samples = RepeatedScenes(reader, repeats) if repeats else reader
+            recipe = kd.Recipe(name=f"{name}, stage {number + 1}", **fields)
             train_stage(recipe, source, settings["label_space"], samples, settings["seed"] + number, folder)
         source = folder
     return source
